@@ -1,0 +1,1 @@
+"""The contracts: event, pipeline, flow state, ledger documents, manifest, run."""

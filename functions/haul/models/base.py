@@ -1,0 +1,138 @@
+"""Two kinds of document: what people write is strict, what Haul writes may gain fields."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, NoReturn, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
+
+from haul.errors import InvalidEventError
+
+
+def _iso_only(value: Any) -> Any:
+    if isinstance(value, timedelta | str):
+        return value
+    raise ValueError("a duration is written as in ISO 8601, such as PT6H or P2D")
+
+
+def _with_zone(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a time needs its zone, such as 2026-11-22T05:00:00Z")
+    return value.astimezone(UTC)
+
+
+def iso(at: datetime) -> str:
+    """Write a time the way every document here has it: UTC, to the second, `2026-11-22T05:00:03Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+type Duration = Annotated[timedelta, BeforeValidator(_iso_only)]
+type Instant = Annotated[
+    datetime,
+    AfterValidator(_with_zone),
+    PlainSerializer(iso, return_type=str, when_used="json"),
+]
+
+
+class Written(BaseModel):
+    """A document that people write: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Document(BaseModel):
+    """A document that Haul writes: readers ignore fields they do not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    def to_json(self) -> str:
+        """One line, as it is stored."""
+        return self.model_dump_json(by_alias=True)
+
+
+def digest(value: Any) -> str:
+    """Hash any JSON value, the same for equal values: 64 hex digits of SHA-256."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def parse[M: BaseModel](model: type[M], value: Any, *, at: str = "") -> M:
+    """Validate `value`, or say which field is wrong, what it holds and what is allowed.
+
+    Raises:
+        InvalidEventError: every problem in one message, each with its path below `at`.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        refuse(error, model, at=at)
+
+
+def refuse(error: ValidationError, model: type[BaseModel], *, at: str = "") -> NoReturn:
+    problems = [_problem(details, model, at) for details in error.errors(include_url=False)]
+    raise InvalidEventError("; ".join(dict.fromkeys(problems))) from None
+
+
+def _problem(details: ErrorDetails, model: type[BaseModel], at: str) -> str:
+    path = [str(part) for part in details["loc"]]
+    where = ".".join([*([at] if at else []), *path]) or "the document"
+    match details["type"]:
+        case "extra_forbidden":
+            return f"{where}: unknown field{_nearest(path, model)}"
+        case "missing":
+            return f"{where}: missing"
+        case "value_error":
+            return f"{where}: {details['ctx']['error']}{_shown(details['input'])}"
+        case _:
+            return f"{where}: {details['msg'][0].lower()}{details['msg'][1:]}{_shown(details['input'])}"
+
+
+def _shown(value: Any) -> str:
+    return f" (found {json.dumps(value)})" if isinstance(value, str | int | float | bool | None) else ""
+
+
+def _nearest(path: list[str], model: type[BaseModel]) -> str:
+    known = fields_at(model, path[:-1])
+    close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known here: {', '.join(sorted(known))}" if known else ""
+
+
+def fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Name the fields that `model` knows at `path`, under the names people write."""
+    if not path:
+        return [field.alias or name for name, field in model.model_fields.items()]
+    for name, field in model.model_fields.items():
+        if path[0] in (name, field.alias):
+            for inner in (field.annotation, *get_args(field.annotation)):
+                if isinstance(inner, type) and issubclass(inner, BaseModel):
+                    return fields_at(inner, path[1:])
+    return []
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete `over` from `base`: maps merge, lists replace, `over` wins."""
+    result = dict(base)
+    for key, value in over.items():
+        known = result.get(key)
+        both_maps = isinstance(known, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(known, value) if both_maps else value  # type: ignore[arg-type]  # both_maps says so
+    return result
+
+
+def duration_text(value: timedelta) -> str:
+    """Write a duration as people write it in an event: `PT6H`."""
+    return str(TypeAdapter(timedelta).dump_python(value, mode="json"))

@@ -1,0 +1,123 @@
+"""The manifest: the document that publishes a run. Created once, never rewritten."""
+
+from typing import Any, Literal
+
+from haul.models.base import Document, Instant
+from haul.models.event import Outcome, Trigger
+from haul.models.export import Dataset, Job, Watermark
+from haul.models.landed import LandedFile
+
+
+class Previous(Document):
+    """The run that this pipeline published before."""
+
+    run_id: str
+    manifest: str
+
+
+class Vendor(Document):
+    """Who was asked for what."""
+
+    name: str
+    action: str
+    connection: str
+    tenant: str | None = None
+    api: str | None = None
+
+
+class Totals(Document):
+    """Sums over all files; sizes in bytes."""
+
+    datasets: int
+    files: int
+    bytes: int
+    bytes_uncompressed: int | None = None
+    rows: int | None = None
+
+
+class ManifestFile(LandedFile):
+    """A landed file and what the vendor calls it."""
+
+    part: int
+    vendor_file_id: int | str
+    vendor_name: str
+
+
+class ManifestDataset(Dataset):
+    """A dataset with its files."""
+
+    rows: int | None = None
+    row_actions: dict[str, int] | None = None
+    location: str
+    schema_fingerprint: str
+    schema_changed: bool
+    columns_uri: str | None = None
+    files: list[ManifestFile]
+
+
+class Evidence(Document):
+    """A document of the vendor, kept."""
+
+    what: str
+    uri: str
+
+
+class RunFacts(Document):
+    """How the run went; times in seconds."""
+
+    started_at: Instant
+    waited_s: int
+    downloaded_s: int
+    polls: int
+    attempts: int
+    executions: list[str]
+    code_version: str
+    trigger: Trigger
+
+
+class Freshness(Document):
+    """How old the vendor's data was when readers got it."""
+
+    vendor_created_to_published_s: int | None = None
+
+
+class CostEstimate(Document):
+    """What the run cost at AWS list prices, estimated, and what it spent of the vendor's quota."""
+
+    usd: float
+    transitions: int
+    gb_seconds: float
+    s3_requests: int
+    submissions_today: int | None = None
+    submissions_limit: int | None = None
+
+
+class Manifest(Document):
+    """One delivery, complete and verified."""
+
+    version: Literal[1] = 1
+    kind: Literal["export", "load"] = "export"
+    outcome: Outcome
+    warnings: list[str] = []
+    pipeline: str
+    environment: str
+    run_id: str
+    sequence: int
+    published_at: Instant
+    previous: Previous | None = None
+    vendor: Vendor
+    request: dict[str, Any]
+    request_as_given: dict[str, Any]
+    mode: Literal["full", "delta"]
+    watermark: Watermark
+    job: Job
+    totals: Totals
+    datasets: list[ManifestDataset]
+    tables_added: list[str] = []
+    tables_dropped: list[str] = []
+    evidence: list[Evidence] = []
+    classification: str | None = None
+    expires_on: str | None = None
+    run: RunFacts
+    freshness: Freshness
+    cost_estimate: CostEstimate

@@ -1,0 +1,71 @@
+"""What each vendor's actions take: one module per vendor, found by its name.
+
+A module has `ACTIONS`: name of the action to its `Action`. Nothing else names a vendor here, so a new
+vendor is a new module.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from haul.errors import InvalidEventError
+from haul.models.base import Written, parse
+from haul.models.event import Event
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing a vendor does for us, and the schemas of what people write about it."""
+
+    kind: Literal["export", "load"]
+    request: type[Written]
+    options: type[Written]
+
+
+def names() -> list[str]:
+    """Every vendor that has a module here."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def actions(vendor: str) -> dict[str, Action]:
+    """What `vendor` can do.
+
+    Raises:
+        InvalidEventError: there is no such vendor.
+    """
+    if vendor not in names():
+        raise InvalidEventError(f'vendor: "{vendor}" is unknown; known: {", ".join(names())}')
+    found: dict[str, Action] = importlib.import_module(f"{__name__}.{vendor}").ACTIONS
+    return found
+
+
+def action_of(event: Event) -> Action:
+    """Look up what the event asks for.
+
+    Raises:
+        InvalidEventError: the vendor is unknown, or has no such action.
+    """
+    known = actions(event.vendor)
+    if event.action not in known:
+        allowed = ", ".join(sorted(known))
+        raise InvalidEventError(f'action: "{event.action}" is unknown to {event.vendor}; known: {allowed}')
+    return known[event.action]
+
+
+def checked(event: Event) -> Event:
+    """Validate `request` and `options` by the action's own schemas and fill in their defaults.
+
+    Raises:
+        InvalidEventError: naming each wrong field, its value and what is allowed.
+    """
+    action = action_of(event)
+    request = parse(action.request, event.request, at="request")
+    options = parse(action.options, event.options, at="options")
+    return event.model_copy(update={"request": _dump(request), "options": _dump(options, whole=True)})
+
+
+def _dump(model: BaseModel, *, whole: bool = False) -> dict[str, Any]:
+    return model.model_dump(mode="json", by_alias=True, exclude_none=not whole)

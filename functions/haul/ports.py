@@ -1,0 +1,270 @@
+"""What the decisions ask of the outside: a vendor's connector, a store with conditional writes, a landing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from haul.models.export import Contents, Job, JobStatus, RemoteFile, Watermark
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a vendor's API can and cannot do, as data, so that no flow names a vendor.
+
+    Attributes:
+        api: the vendor's name for its API version.
+        lists_running_jobs: `find` sees a job from its submission on, after `listing_lag`.
+        lists_finished_jobs: `find` sees a job once it has a result.
+        content_fixed_by_request: two results of the same request are the same data, so a finished one may be adopted.
+        can_cancel: a running job can be cancelled.
+        submissions_per_day: how many jobs an account may submit a UTC day, None without such a limit.
+        calls_per_minute: the vendor's limit on calls, None where none is known.
+        connections: how many downloads may run beside each other.
+        honours_range: a download may be continued or split by byte ranges.
+        result_lives: how long a finished job's result can be fetched.
+        adoptable_for: how long a result must still live to be adopted.
+    """
+
+    api: str
+    lists_running_jobs: bool = False
+    listing_lag: timedelta = timedelta(0)
+    lists_finished_jobs: bool = False
+    content_fixed_by_request: bool = False
+    can_cancel: bool = False
+    submissions_per_day: int | None = None
+    calls_per_minute: int | None = None
+    connections: int = 4
+    honours_range: bool = False
+    result_lives: timedelta | None = None
+    adoptable_for: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a run knows of its own pipeline when its symbols are resolved."""
+
+    last_version: str | None = None
+    last_version_created_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that can be sent: every symbol resolved, every version there.
+
+    `nothing_new` says why there is nothing to export, and then nothing is sent. `is_delta` is about what the
+    result will be, not what was asked: a first run of a delta may be a full export.
+    """
+
+    request: dict[str, Any]
+    is_delta: bool = False
+    watermark: Watermark = field(default_factory=Watermark)
+    nothing_new: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job that the vendor shows us. `created_at` is when it was made or finished, as the vendor tells."""
+
+    status: JobStatus
+    job_id: str | None = None
+    result_id: str | None = None
+    created_at: datetime | None = None
+    result_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """One look at a job. `word` is the vendor's own where we did not know it; `reason` why it failed."""
+
+    status: JobStatus
+    result_id: str | None = None
+    result_expires_at: datetime | None = None
+    progress: str | None = None
+    reason: str | None = None
+    word: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DownloadSource:
+    """An open door to a file: never stored, never logged.
+
+    `headers` hold credentials and are sent to `host` (name:port) alone; only `host` may have a private address.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    host: str
+    honours_range: bool = False
+
+    def __repr__(self) -> str:
+        return f"DownloadSource(host={self.host!r})"
+
+
+class Connector(Protocol):
+    """An export vendor behind our verbs. Each call is tried once; failures are `haul.errors`."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def account(self) -> str:
+        """Whose quota and jobs these are, safe as a part of a key."""
+        ...
+
+    @property
+    def tenant(self) -> str | None:
+        """The vendor's tenant that is acted for, where that is not the account's own."""
+        ...
+
+    def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
+        """Resolve what only the vendor can, and refuse what the vendor would."""
+        ...
+
+    def find(self, request: Mapping[str, Any]) -> list[Found]:
+        """Look for jobs of exactly this request, newest first."""
+        ...
+
+    def schedule(self, request: Mapping[str, Any], *, run_id: str) -> str:
+        """Submit, and return the job's id.
+
+        Raises:
+            VendorUnavailableError: the reply was lost or is a server's error; unless `sent` is False the job may exist.
+        """
+        ...
+
+    def status(self, job: Job) -> JobReport: ...
+
+    def contents(self, job: Job) -> Contents:
+        """List what a finished job made."""
+        ...
+
+    def open(self, file: RemoteFile, job: Job) -> DownloadSource:
+        """Resolve a file to where it can be read, with fresh credentials."""
+        ...
+
+    def cancel(self, job: Job) -> None: ...
+
+    def operations(self) -> Mapping[str, "Operation"]: ...
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A vendor call that answers at once.
+
+    `parameters` maps each parameter to what it means; `changes` says what it would change, None for a read.
+    """
+
+    summary: str
+    run: "OperationCall"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    changes: str | None = None
+
+
+class OperationCall(Protocol):
+    """Makes the call; the answer is JSON as the vendor gave it."""
+
+    def __call__(self, parameters: Mapping[str, str], /) -> Any: ...
+
+
+class ConflictError(Exception):
+    """Another writer was faster: the key exists, or its ETag is another. Never leaves the ledger."""
+
+
+class UnclearError(Exception):
+    """The store did not answer: the write may have happened. Never leaves the ledger."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A document and its ETag."""
+
+    body: str
+    etag: str
+
+
+class Store(Protocol):
+    """S3's conditional semantics and no more: strongly consistent, whole documents, one key at a time.
+
+    Writes raise `ConflictError` where the condition does not hold and `UnclearError` where the answer was lost.
+    """
+
+    def get(self, key: str) -> Stored | None: ...
+
+    def create(self, key: str, body: str) -> str:
+        """Write a key that does not exist; its ETag."""
+        ...
+
+    def replace(self, key: str, body: str, etag: str) -> str:
+        """Write a key whose ETag is `etag`; the new one."""
+        ...
+
+    def delete(self, key: str) -> None: ...
+
+    def keys(self, prefix: str) -> Iterator[str]: ...
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The distinct next path segments below `prefix`, which ends in a slash."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """An uploaded part of a multipart upload."""
+
+    number: int
+    etag: str
+    bytes: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class ObjectHead:
+    """What S3 says of an object; `checksum` is its full-object CRC64NVME, None if it has another."""
+
+    bytes: int
+    version_id: str | None
+    checksum: str | None
+
+
+class Landing(Protocol):
+    """The landing bucket, for bytes. CRC64NVME sums are base64, and S3 refuses wrong ones.
+
+    Every write may raise `VendorUnavailableError`'s cousin `LedgerBusyError` where S3 does not answer, and
+    `LandingNotWritableError` where it refuses us.
+    """
+
+    @property
+    def bucket(self) -> str: ...
+
+    def put(self, key: str, body: bytes, *, checksum: str, content_type: str) -> str | None:
+        """Write a small object in one request; its version id."""
+        ...
+
+    def begin(self, key: str, *, content_type: str) -> str:
+        """Create a multipart upload with full-object CRC64NVME; its id."""
+        ...
+
+    def upload(
+        self, key: str, upload_id: str, number: int, body: bytes | bytearray | memoryview, *, checksum: str
+    ) -> Part: ...
+
+    def complete(self, key: str, upload_id: str, parts: list[Part], *, checksum: str) -> str | None:
+        """Make the object of its parts, S3 checking checksum and size; its version id. A lost reply is found out."""
+        ...
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """End an upload; nothing happens if it has ended already."""
+        ...
+
+    def head(self, key: str) -> ObjectHead | None: ...
+
+    def read(self, key: str) -> bytes | None:
+        """A whole small document."""
+        ...
+
+    def write_document(self, key: str, body: str, *, once: bool = False) -> bool:
+        """Write a JSON document; with `once` only if there is none, and then say whether ours was first."""
+        ...
