@@ -48,12 +48,17 @@ class Watermark(Document):
 
 
 class PlanRef(Document):
-    """Where the plan is: too long for a state, so it lies in the ledger."""
+    """Where the plan is: too long for a state, so it lies in the ledger.
+
+    `key` holds the list of items that the map reads, `contents_key` what the result consists of.
+    """
 
     bucket: str
     key: str
+    contents_key: str
     files: int
     items: int
+    concurrency: int
 
 
 class ExportError(Document):
@@ -152,7 +157,7 @@ class Dataset(Document):
 class RemoteFile(Document):
     """A file of a result, by the vendor's name and id: never a link.
 
-    `bytes` is its size where the vendor tells it. `name` is safe as the last part of a key.
+    `bytes` is its size where the vendor tells it. Names are as the vendor spells them; `haul.keys` makes them safe.
     """
 
     dataset: str
@@ -190,13 +195,6 @@ class PlanItem(Document):
 
     item: int
     files: list[PlannedFile]
-
-
-class Plan(Document):
-    """The whole plan; in S3 the map reads `items` alone."""
-
-    contents: Contents
-    items: list[PlanItem]
 
 
 class Download(Document):

@@ -24,6 +24,7 @@ class LandedFile(Document):
     version_id: str | None = None
     bytes: int
     bytes_uncompressed: int | None = None
+    compression: Literal["gzip", "none"] = "gzip"
     rows: int | None = None
     row_actions: dict[str, int] | None = None
     header: list[str] | None = None
