@@ -1,0 +1,575 @@
+"""What Haul itself knows, and who may act on it.
+
+S3 alone decides, by conditional writes: a document is created once (`If-None-Match: *`) or replaced as it was read
+(`If-Match`). Every document names its writer and counts its revisions, so a write whose answer was lost is found
+out by reading back: if it is ours, we won.
+
+    claim      this trigger is this run                     created once
+    run        RUNNING → PUBLISHING → PUBLISHED             only the winner of a transition acts, and only the
+               RUNNING → ENDED                              execution that the record names may act for the run
+               RUNNING → ABANDONED → RUNNING (rerun)
+    job        INTENT → SUBMITTED → ENDED                   only the writer whose INTENT won may submit
+    quota      a day's submissions                          counted before the intent, once per submission
+    latest     reserved → published                         a sequence without holes; forward only
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from haul import keys
+from haul.errors import (
+    LedgerBusyError,
+    QuotaExceededError,
+    RunAbandonedError,
+    RunNotFoundError,
+)
+from haul.models.base import digest
+from haul.models.event import Outcome, Start
+from haul.models.export import Export, ExportError
+from haul.models.ledger import (
+    Claim,
+    Draft,
+    FileRecord,
+    JobRecord,
+    Latest,
+    LedgerDocument,
+    PipelineRecord,
+    Published,
+    Quota,
+    Reservation,
+    RunRecord,
+    RunState,
+)
+from haul.models.manifest import Manifest, Previous
+from haul.ports import ConflictError, Store, Stored, UnclearError
+
+_TRIES = 25
+
+LIVE = frozenset({RunState.RUNNING, RunState.PUBLISHING})
+
+
+def trigger_key(start: Start, execution: str) -> str:
+    """What makes two triggers the same: the object, the upstream run, the event's id, or nothing but the execution."""
+    if start.source and start.source.object:
+        found = start.source.object
+        return f"object {found.bucket}/{found.key}@{found.version_id}"
+    if start.source and start.source.manifest:
+        upstream = keys.run_of_manifest(start.source.manifest.key)
+        return f"manifest {upstream[1] if upstream else start.source.manifest.key}"
+    return f"id {start.id}" if start.id else f"execution {execution}"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A trigger's run. `ours` is whether this execution acts for it."""
+
+    record: RunRecord
+    ours: bool
+
+
+class Ledger:
+    """The documents of one landing bucket, written by one invocation."""
+
+    def __init__(self, store: Store, *, writer: str | None = None) -> None:
+        self._store = store
+        self._writer = writer or uuid.uuid4().hex
+
+    # Runs ---------------------------------------------------------------------------------------------------------
+
+    def open_run(self, start: Start, event: dict[str, Any], execution: str, *, now: datetime) -> Opened:
+        """Claim the trigger, or take up the run that it already is.
+
+        Raises:
+            RunAbandonedError: this execution was given up.
+            RunNotFoundError: there is no such run to rerun, or it published.
+        """
+        if start.rerun:
+            return self._reopen(start.pipeline, start.rerun.run_id, execution, now=now)
+        claim = self._claim(start, execution, now=now)
+        record = self._record_of(claim, event)
+        if record.execution == execution and record.state is RunState.ABANDONED:
+            raise RunAbandonedError(f"run {record.run_id} was given up: {_why(record)}")
+        return Opened(record, ours=record.execution == execution)
+
+    def find_run(self, start: Start, execution: str) -> RunRecord | None:
+        """Look up the run of a trigger without claiming it."""
+        if start.rerun:
+            return self.run(start.pipeline, start.rerun.run_id)
+        found = self._read(Claim, self._claim_key(start, execution))
+        return self._record_of(found[0], {}) if found else None
+
+    def _claim_key(self, start: Start, execution: str) -> str:
+        return keys.claim(start.pipeline, digest(trigger_key(start, execution)))
+
+    def _claim(self, start: Start, execution: str, *, now: datetime) -> Claim:
+        trigger = trigger_key(start, execution)
+        run_id = f"{now:%Y%m%dT%H%M%SZ}-{digest(trigger)[:6]}"
+        claim = Claim(run_id=run_id, pipeline=start.pipeline, trigger_key=trigger, execution=execution, claimed_at=now)
+        return self._create(self._claim_key(start, execution), claim)[0]
+
+    def _record_of(self, claim: Claim, event: dict[str, Any]) -> RunRecord:
+        """Read the claim's run, or make it: the claimer may have died in between, so anybody may."""
+        key = keys.record(claim.pipeline, claim.run_id)
+        if found := self._read(RunRecord, key):
+            return found[0]
+        self._create(keys.active(claim.pipeline, claim.run_id), LedgerDocument())
+        record = RunRecord(
+            run_id=claim.run_id,
+            pipeline=claim.pipeline,
+            execution=claim.execution,
+            executions=[claim.execution],
+            claimed_at=claim.claimed_at,
+            started_at=claim.claimed_at,
+            event=event,
+        )
+        return self._create(key, record)[0]
+
+    def _reopen(self, pipeline: str, run_id: str, execution: str, *, now: datetime) -> Opened:
+        def next_attempt(record: RunRecord) -> RunRecord | None:
+            if execution in record.executions:
+                if record.execution != execution or record.state is RunState.ABANDONED:
+                    raise RunAbandonedError(f"this attempt of run {run_id} was given up: {_why(record)}")
+                return None
+            if record.state in {RunState.PUBLISHED, RunState.ENDED}:
+                raise RunNotFoundError(f"run {run_id} of {pipeline} ended {record.outcome}: there is nothing to rerun")
+            if record.state is not RunState.ABANDONED:
+                return None
+            return record.model_copy(
+                update={
+                    "state": RunState.RUNNING,
+                    "attempt": record.attempt + 1,
+                    "execution": execution,
+                    "executions": [*record.executions, execution],
+                    "started_at": now,
+                    "ended_at": None,
+                    "outcome": None,
+                    "error": None,
+                    "late_told_at": None,
+                    "told": False,
+                }
+            )
+
+        self._create(keys.active(pipeline, run_id), LedgerDocument())
+        record = self._update_run(pipeline, run_id, next_attempt)
+        return Opened(record, ours=record.execution == execution)
+
+    def run(self, pipeline: str, run_id: str) -> RunRecord | None:
+        found = self._read(RunRecord, keys.record(pipeline, run_id))
+        return found[0] if found else None
+
+    def runs(self, pipeline: str) -> Iterator[str]:
+        """The run_ids of a pipeline, oldest first."""
+        prefix = keys.records(pipeline)
+        return (key.removeprefix(prefix) for key in self._store.keys(prefix))
+
+    def active(self) -> Iterator[tuple[str, str]]:
+        """Pipeline and run_id of every run that nobody has settled yet."""
+        return (keys.run_of_active(key) for key in self._store.keys(keys.ACTIVE))
+
+    def note(self, export: Export, *, next_poll_at: datetime | None = None) -> None:
+        """Keep the attempt's state in its run.
+
+        Raises:
+            RunAbandonedError: the attempt was given up meanwhile and must not go on.
+        """
+
+        def noted(record: RunRecord) -> RunRecord:
+            require_current(record, export.execution)
+            return record.model_copy(update={"export": export, "next_poll_at": next_poll_at})
+
+        self._update_run(export.pipeline, export.run_id, noted)
+
+    def end(self, export: Export, *, now: datetime) -> RunRecord:
+        """RUNNING → ENDED: there was nothing to publish."""
+
+        def ended(record: RunRecord) -> RunRecord | None:
+            if record.state is RunState.ENDED and record.execution == export.execution:
+                return None
+            require_current(record, export.execution)
+            return record.model_copy(
+                update={"state": RunState.ENDED, "outcome": export.outcome, "ended_at": now, "export": export}
+            )
+
+        return self._update_run(export.pipeline, export.run_id, ended)
+
+    def abandon(
+        self, record: RunRecord, outcome: Outcome, error: ExportError, *, now: datetime
+    ) -> tuple[RunRecord, bool]:
+        """RUNNING → ABANDONED, if `record`'s execution still acts for the run; the run as it is, and whether we won."""
+
+        def abandoned(current: RunRecord) -> RunRecord | None:
+            if current.execution != record.execution or current.state is not RunState.RUNNING:
+                return None
+            return current.model_copy(
+                update={"state": RunState.ABANDONED, "outcome": outcome, "error": error, "ended_at": now}
+            )
+
+        current = self._update_run(record.pipeline, record.run_id, abandoned)
+        return current, current.state is RunState.ABANDONED and current.execution == record.execution
+
+    def told(self, record: RunRecord) -> None:
+        """People and programs know how the run ended: nobody needs to look at it any more."""
+
+        def marked(current: RunRecord) -> RunRecord | None:
+            stale = current.execution != record.execution or current.state in LIVE
+            return None if stale or current.told else current.model_copy(update={"told": True})
+
+        if self._update_run(record.pipeline, record.run_id, marked).told:
+            self._store.delete(keys.active(record.pipeline, record.run_id))
+
+    def told_late(self, record: RunRecord, *, now: datetime) -> bool:
+        """Keep that the run was said to be late; whether ours was the first word of it."""
+        won = False
+
+        def marked(current: RunRecord) -> RunRecord | None:
+            nonlocal won
+            won = current.late_told_at is None and current.state in LIVE
+            return current.model_copy(update={"late_told_at": now}) if won else None
+
+        self._update_run(record.pipeline, record.run_id, marked)
+        return won
+
+    def forget_active(self, pipeline: str, run_id: str) -> None:
+        self._store.delete(keys.active(pipeline, run_id))
+
+    def _update_run(self, pipeline: str, run_id: str, change: Callable[[RunRecord], RunRecord | None]) -> RunRecord:
+        updated = self._update(RunRecord, keys.record(pipeline, run_id), change)
+        if updated is None:
+            raise RunNotFoundError(f"{pipeline} has no run {run_id}")
+        return updated
+
+    # Files --------------------------------------------------------------------------------------------------------
+
+    def file(self, pipeline: str, run_id: str, n: int) -> FileRecord | None:
+        found = self._read(FileRecord, keys.file(pipeline, run_id, n))
+        return found[0] if found else None
+
+    def files(self, pipeline: str, run_id: str) -> list[FileRecord]:
+        """What every file of the run came to so far, by number."""
+        found = [self._read(FileRecord, key) for key in self._store.keys(keys.files(pipeline, run_id))]
+        return [stored[0] for stored in found if stored]
+
+    def write_file(
+        self, pipeline: str, run_id: str, n: int, change: Callable[[FileRecord | None], FileRecord | None]
+    ) -> FileRecord | None:
+        """Change a file's record, or make it."""
+        return self._upsert(FileRecord, keys.file(pipeline, run_id, n), change)
+
+    # Jobs ---------------------------------------------------------------------------------------------------------
+
+    def job(self, vendor: str, account: str, fingerprint: str) -> tuple[JobRecord, str] | None:
+        """The one job for a fingerprint, and the ETag to replace it by."""
+        return self._read(JobRecord, keys.job(vendor, account, fingerprint))
+
+    def put_job(self, record: JobRecord, etag: str | None) -> tuple[JobRecord, bool]:
+        """Write the job as read under `etag` (None: it did not exist); the job as it is, and whether we won."""
+        key = keys.job(record.vendor, record.account, record.fingerprint)
+        return self._create(key, record) if etag is None else self._replace(key, record, etag)
+
+    def change_job(self, record: JobRecord, change: Callable[[JobRecord], JobRecord | None]) -> JobRecord:
+        key = keys.job(record.vendor, record.account, record.fingerprint)
+        updated = self._update(JobRecord, key, change)
+        if updated is None:
+            raise LedgerBusyError("the job's record is gone from the ledger")
+        return updated
+
+    def is_live(self, owner: str) -> bool:
+        """Whether the run `<pipeline>/<run_id>` still acts."""
+        pipeline, run_id = owner.split("/")
+        record = self.run(pipeline, run_id)
+        return record is not None and record.state in LIVE
+
+    # Quota --------------------------------------------------------------------------------------------------------
+
+    def submissions(self, vendor: str, account: str, *, now: datetime) -> int:
+        found = self._read(Quota, keys.quota(vendor, account, _day(now)))
+        return len(found[0].submissions) if found else 0
+
+    def count_submission(
+        self, vendor: str, account: str, submission: str, *, limit: int, reserve: int, now: datetime
+    ) -> int:
+        """Count a submission against the day, once however often this is called; how many there are now.
+
+        Raises:
+            QuotaExceededError: `limit` less `reserve` are used up.
+        """
+        day = _day(now)
+
+        def counted(quota: Quota | None) -> Quota | None:
+            quota = quota or Quota(day=day)
+            if submission in quota.submissions:
+                return None
+            used = len(quota.submissions)
+            if used >= limit - reserve:
+                kept = f", {reserve} of them reserved for manual runs" if reserve and used < limit else ""
+                raise QuotaExceededError(
+                    f"{used} of {limit} submissions to {account} are used on {day} (UTC){kept}; nothing was submitted"
+                )
+            return quota.model_copy(update={"submissions": [*quota.submissions, submission]})
+
+        quota = self._upsert(Quota, keys.quota(vendor, account, day), counted)
+        return len(quota.submissions) if quota else 0
+
+    # Publishing ---------------------------------------------------------------------------------------------------
+
+    def latest(self, pipeline: str) -> Latest:
+        found = self._read(Latest, keys.latest(pipeline))
+        return found[0] if found else Latest()
+
+    def settled_latest(self, pipeline: str, bucket: str, *, now: datetime) -> Latest:
+        """`latest`, after completing a publishing that stopped half-way."""
+        latest = self.latest(pipeline)
+        if latest.reserved:
+            self.finish_publishing(pipeline, latest.reserved.run_id, bucket, now=now)
+            latest = self.latest(pipeline)
+        return latest
+
+    def begin_publishing(self, export: Export, draft: Draft, *, now: datetime) -> RunRecord:
+        """RUNNING → PUBLISHING: from here on the run will be published, by whoever finds it.
+
+        Raises:
+            RunAbandonedError: Abandon was faster.
+        """
+        attempt = export.attempt
+        self._create(_draft_key(export.pipeline, export.run_id, attempt), draft)
+
+        def publishing(record: RunRecord) -> RunRecord | None:
+            if record.execution == export.execution and record.state in {RunState.PUBLISHING, RunState.PUBLISHED}:
+                return None
+            require_current(record, export.execution)
+            return record.model_copy(update={"state": RunState.PUBLISHING, "export": export, "ended_at": now})
+
+        return self._update_run(export.pipeline, export.run_id, publishing)
+
+    def finish_publishing(self, pipeline: str, run_id: str, bucket: str, *, now: datetime) -> RunRecord | None:
+        """PUBLISHING → PUBLISHED, from wherever it stopped; None if the run is not being published.
+
+        Sequence, manifest, latest, run: each step is done once, whoever does it.
+        """
+        record = self.run(pipeline, run_id)
+        if record is None or record.state not in {RunState.PUBLISHING, RunState.PUBLISHED}:
+            return None
+        if record.state is RunState.PUBLISHED:
+            return record
+        stored = self._read(Draft, _draft_key(pipeline, run_id, record.attempt))
+        if stored is None:
+            raise RunNotFoundError(f"run {run_id} of {pipeline} is being published, but its draft is gone")
+        draft = stored[0]
+        manifest_key = keys.manifest(pipeline, run_id)
+        uri = keys.uri(bucket, manifest_key)
+        if reservation := self._reserve(pipeline, run_id, bucket, now=now):
+            latest = self.latest(pipeline)
+            previous = Previous(run_id=latest.last.run_id, manifest=latest.last.manifest) if latest.last else None
+            manifest = Manifest.model_validate(
+                {
+                    **draft.manifest,
+                    "sequence": reservation.sequence,
+                    "published_at": now,
+                    "previous": previous,
+                }
+            )
+            self._create_text(manifest_key, manifest.to_json())
+            published = Published(
+                run_id=run_id,
+                sequence=reservation.sequence,
+                manifest=uri,
+                published_at=now,
+                started_at=record.claimed_at,
+            )
+            self._upsert(Latest, keys.latest(pipeline), lambda found: _moved(found, published, draft))
+
+        def done(current: RunRecord) -> RunRecord | None:
+            if current.state is not RunState.PUBLISHING:
+                return None
+            export = current.export.model_copy(update={"manifest": uri}) if current.export else None
+            outcome = Outcome(draft.manifest["outcome"])
+            return current.model_copy(update={"state": RunState.PUBLISHED, "outcome": outcome, "export": export})
+
+        return self._update_run(pipeline, run_id, done)
+
+    def _reserve(self, pipeline: str, run_id: str, bucket: str, *, now: datetime) -> Reservation | None:
+        """Keep the next sequence for the run; None if the run has had its place in `latest` already."""
+        for _ in range(_TRIES):
+            found = self._read(Latest, keys.latest(pipeline))
+            latest = found[0] if found else Latest()
+            if latest.reserved and latest.reserved.run_id == run_id:
+                return latest.reserved
+            # Read after `latest`: a manifest without a reservation has been through `latest`, and if that happens
+            # only now, the write below fails and we look again.
+            if self._store.get(keys.manifest(pipeline, run_id)):
+                return None
+            if latest.reserved:
+                self.finish_publishing(pipeline, latest.reserved.run_id, bucket, now=now)
+                continue
+            reservation = Reservation(run_id=run_id, sequence=(latest.last.sequence if latest.last else 0) + 1)
+            wanted = latest.model_copy(update={"reserved": reservation})
+            key = keys.latest(pipeline)
+            _, won = self._replace(key, wanted, found[1]) if found else self._create(key, wanted)
+            if won:
+                return reservation
+        raise LedgerBusyError(f"too many runs of {pipeline} are being published at once")
+
+    def manifest(self, pipeline: str, run_id: str) -> Manifest | None:
+        stored = self._store.get(keys.manifest(pipeline, run_id))
+        return Manifest.model_validate_json(stored.body) if stored else None
+
+    # Pipelines ----------------------------------------------------------------------------------------------------
+
+    def pipeline(self, name: str) -> PipelineRecord | None:
+        found = self._read(PipelineRecord, keys.pipeline(name))
+        return found[0] if found else None
+
+    def pipelines(self) -> Iterator[str]:
+        """Every name below which the ledger has something."""
+        return (name for name in self._store.folders("ledger/") if not name.startswith("_"))
+
+    def register(self, record: PipelineRecord) -> None:
+        """Keep a pipeline as deployed; what was told about it stays told."""
+
+        def deployed(found: PipelineRecord | None) -> PipelineRecord:
+            return record if found is None else record.model_copy(update={"stale_told_at": found.stale_told_at})
+
+        self._upsert(PipelineRecord, keys.pipeline(record.pipeline), deployed)
+
+    def unregister(self, name: str) -> None:
+        self._store.delete(keys.pipeline(name))
+
+    def told_stale(self, name: str, *, last: datetime, now: datetime) -> bool:
+        """Keep that the pipeline was said to be stale; whether it is the first word since it last published."""
+        won = False
+
+        def marked(record: PipelineRecord) -> PipelineRecord | None:
+            nonlocal won
+            won = record.stale_told_at is None or record.stale_told_at < last
+            return record.model_copy(update={"stale_told_at": now}) if won else None
+
+        self._update(PipelineRecord, keys.pipeline(name), marked)
+        return won
+
+    # Conditional writes -------------------------------------------------------------------------------------------
+
+    def _read[D: LedgerDocument](self, model: type[D], key: str) -> tuple[D, str] | None:
+        stored = self._get(key)
+        return (model.model_validate_json(stored.body), stored.etag) if stored else None
+
+    def _get(self, key: str) -> Stored | None:
+        try:
+            return self._store.get(key)
+        except UnclearError as error:
+            raise LedgerBusyError(f"the ledger did not answer: {error}") from error
+
+    def _create[D: LedgerDocument](self, key: str, document: D) -> tuple[D, bool]:
+        """Write a new document; the document as it is, and whether it is ours."""
+        ours = document.model_copy(update={"writer": self._writer, "revision": 1})
+        body = ours.to_json()
+        for _ in range(_TRIES):
+            try:
+                self._store.create(key, body)
+            except (ConflictError, UnclearError):
+                if stored := self._get(key):
+                    return type(document).model_validate_json(stored.body), stored.body == body
+                continue
+            return ours, True
+        raise LedgerBusyError("the ledger did not take a new document")
+
+    def _create_text(self, key: str, body: str) -> None:
+        for _ in range(_TRIES):
+            try:
+                self._store.create(key, body)
+            except (ConflictError, UnclearError):
+                if self._get(key):
+                    return
+                continue
+            return
+        raise LedgerBusyError("the landing bucket did not take a new document")
+
+    def _replace[D: LedgerDocument](self, key: str, document: D, etag: str) -> tuple[D, bool]:
+        """Replace a document as it was read; the document as it is, and whether it is ours."""
+        ours = document.model_copy(update={"writer": self._writer, "revision": document.revision + 1})
+        body = ours.to_json()
+        for _ in range(_TRIES):
+            try:
+                self._store.replace(key, body, etag)
+            except (ConflictError, UnclearError):
+                stored = self._get(key)
+                if stored and stored.etag == etag:
+                    continue
+                if stored is None:
+                    return document, False
+                return type(document).model_validate_json(stored.body), stored.body == body
+            return ours, True
+        raise LedgerBusyError("the ledger did not take a change")
+
+    def _update[D: LedgerDocument](self, model: type[D], key: str, change: Callable[[D], D | None]) -> D | None:
+        """Read, change, replace, until nobody was in between; None if there is no such document."""
+        for _ in range(_TRIES):
+            found = self._read(model, key)
+            if found is None:
+                return None
+            wanted = change(found[0])
+            if wanted is None:
+                return found[0]
+            current, won = self._replace(key, wanted, found[1])
+            if won:
+                return current
+        raise LedgerBusyError("too many writers want the same ledger document")
+
+    def _upsert[D: LedgerDocument](self, model: type[D], key: str, change: Callable[[D | None], D | None]) -> D | None:
+        for _ in range(_TRIES):
+            found = self._read(model, key)
+            wanted = change(found[0] if found else None)
+            if wanted is None:
+                return found[0] if found else None
+            current, won = self._replace(key, wanted, found[1]) if found else self._create(key, wanted)
+            if won:
+                return current
+        raise LedgerBusyError("too many writers want the same ledger document")
+
+
+def require_current(record: RunRecord, execution: str) -> None:
+    """Let an execution act for a run only while it is the one that the record names.
+
+    Raises:
+        RunAbandonedError: it is not.
+    """
+    if record.execution != execution:
+        raise RunAbandonedError(f"run {record.run_id} has a later attempt, {record.attempt}")
+    if record.state is not RunState.RUNNING:
+        raise RunAbandonedError(f"run {record.run_id} is {record.state}: {_why(record)}")
+
+
+def _why(record: RunRecord) -> str:
+    return f"{record.error.name}: {record.error.message}" if record.error else f"{record.outcome or 'no outcome yet'}"
+
+
+def _draft_key(pipeline: str, run_id: str, attempt: int) -> str:
+    return f"{keys.draft(pipeline, run_id)}.{attempt}"
+
+
+def _day(now: datetime) -> str:
+    return f"{now:%Y-%m-%d}"
+
+
+def _moved(found: Latest | None, published: Published, draft: Draft) -> Latest | None:
+    """Move `latest` to a published run; the watermark never goes back."""
+    latest = found or Latest()
+    if latest.reserved is None or latest.reserved.run_id != published.run_id:
+        return None
+    update: dict[str, Any] = {"last": published, "reserved": None, "schemas": {**latest.schemas, **draft.schemas}}
+    if draft.version and _is_newer(draft, latest):
+        update |= {"version": draft.version, "version_created_at": draft.version_created_at}
+    if draft.waited_seconds is not None:
+        update["waited_seconds"] = [*latest.waited_seconds, draft.waited_seconds][-_DURATIONS_KEPT:]
+    return latest.model_copy(update=update)
+
+
+_DURATIONS_KEPT = 30
+
+
+def _is_newer(draft: Draft, latest: Latest) -> bool:
+    if latest.version is None or draft.version_created_at is None or latest.version_created_at is None:
+        return True
+    return draft.version_created_at >= latest.version_created_at
