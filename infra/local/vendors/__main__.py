@@ -32,7 +32,7 @@ def main() -> int:
     try:
         simulator = _simulator(vendor)(**given)
         simulator.start()
-    except (AdminError, OSError) as error:
+    except (AdminError, OSError, OverflowError) as error:
         print(f"{vendor}: {error}", file=sys.stderr)
         return 2
     print(f"ready {simulator.url}", flush=True)

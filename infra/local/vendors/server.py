@@ -151,7 +151,7 @@ class LocalServer:
     def start(self) -> None:
         server = _Server(("127.0.0.1", self._port), self._answer)
         self._server = server
-        self._thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
