@@ -1,0 +1,198 @@
+"""Visier's data version exports behind our verbs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from haul import keys
+from haul.connectors.visier import contents, versions
+from haul.connectors.visier.client import VisierClient
+from haul.connectors.visier.replies import JobState
+from haul.errors import (
+    InvalidEventError,
+    RequestRejectedError,
+    ResultExpiredError,
+    UnexpectedResponseError,
+    VendorUnavailableError,
+)
+from haul.models.export import Contents, Job, JobStatus, RemoteFile
+from haul.models.vendors.visier import DvExportOptions
+from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, OperationCall, Prepared
+
+_RESULT_LIVES = timedelta(days=14)
+_STATE_FIELDS = {"jobUuid", "completed", "failed", "exportUuid"}
+_WORD_LENGTH = 60
+
+
+class VisierConnector:
+    """The exports of one tenant. Visier does no paging, has no job list, and cancels nothing."""
+
+    capabilities = Capabilities(
+        api="v1alpha",
+        lists_finished_jobs=True,
+        content_fixed_by_request=True,
+        submissions_per_day=10,
+        calls_per_minute=100,
+        result_lives=_RESULT_LIVES,
+    )
+
+    def __init__(self, client: VisierClient, options: DvExportOptions) -> None:
+        self._client = client
+        self._options = options
+
+    @property
+    def account(self) -> str:
+        name = self._client.credentials.account
+        return keys.safe(f"{self.tenant}@{name}" if self.tenant else name)
+
+    @property
+    def tenant(self) -> str | None:
+        return self._options.target_tenant
+
+    def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
+        """Resolve `@latest` and `@last-published` against the versions that Visier lists."""
+        return versions.prepare(
+            request,
+            self._client.data_versions().data_versions,
+            known,
+            first_run=self._options.first_run,
+            base_gone=self._options.base_gone,
+        )
+
+    def find(self, request: Mapping[str, Any]) -> list[Found]:
+        """Look for finished exports of the same pair: a running job is in no list, and a list holds no job ids."""
+        pair = (request["dataVersionNumber"], request.get("baseDataVersionNumber") or "")
+        return sorted(
+            (
+                Found(
+                    JobStatus.SUCCEEDED,
+                    result_id=export.uuid,
+                    created_at=export.timestamp,
+                    result_expires_at=export.timestamp + _RESULT_LIVES if export.timestamp else None,
+                )
+                for export in self._client.exports().data_version_exports
+                if (export.data_version_number, export.base_data_version_number) == pair
+            ),
+            key=lambda found: found.created_at.timestamp() if found.created_at else 0.0,
+            reverse=True,
+        )
+
+    def schedule(self, request: Mapping[str, Any], *, run_id: str) -> str:  # noqa: ARG002 - Visier takes no key of ours
+        """Submit. Only after a `VendorUnavailableError` whose `sent` is not False may there be a job."""
+        return self._client.submit(request["dataVersionNumber"], request.get("baseDataVersionNumber"))
+
+    def status(self, job: Job) -> JobReport:
+        """Read the two flags, `failed` first: a failed job may be completed too.
+
+        Raises:
+            VendorUnavailableError: Visier does not know the job. Right after its submission that may pass, and a caller
+                that bounds failed polls bounds this too.
+        """
+        job_id = _known_id(job.id, "job")
+        state = self._client.job(job_id)
+        if state is None:
+            raise VendorUnavailableError(
+                f"Visier does not know job {job_id} (404); options.target_tenant must be as before"
+            )
+        return _report(state)
+
+    def contents(self, job: Job) -> Contents:
+        export_uuid = _known_id(job.result_id, "result")
+        details = self._client.export(export_uuid)
+        if details is None:
+            raise ResultExpiredError(_expired(export_uuid))
+        return contents.read(details, retyped_column=self._options.retyped_column)
+
+    def open(self, file: RemoteFile, job: Job) -> DownloadSource:
+        export_uuid = _known_id(job.result_id, "result")
+        source = self._client.file(export_uuid, file.vendor_file_id)
+        if source is None:
+            raise ResultExpiredError(f"{file.vendor_name}: {_expired(export_uuid)}")
+        return source
+
+    def cancel(self, job: Job) -> None:
+        raise RequestRejectedError(
+            f"Visier cannot cancel a data version export; job {job.id} runs on, and its result can be adopted"
+        )
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {
+            "list-data-versions": Operation(
+                "the data versions that can be exported",
+                _operation([], lambda _: self._client.data_versions().document),
+            ),
+            "list-exports": Operation(
+                "the finished exports that can still be downloaded",
+                _operation([], lambda _: self._client.exports().document),
+            ),
+            "export-details": Operation(
+                "tables, columns and files of a finished export",
+                _operation(["export"], lambda given: self._export_details(given["export"])),
+                {"export": "the export's UUID"},
+            ),
+            "job-status": Operation(
+                "where a job stands",
+                _operation(["job"], lambda given: self._job_status(given["job"])),
+                {"job": "the job's UUID"},
+            ),
+        }
+
+    def _export_details(self, export_uuid: str) -> Mapping[str, Any]:
+        details = self._client.export(export_uuid)
+        if details is None:
+            raise ResultExpiredError(_expired(export_uuid))
+        return details.document
+
+    def _job_status(self, job_uuid: str) -> Mapping[str, Any]:
+        state = self._client.job(job_uuid)
+        if state is None:
+            raise RequestRejectedError(f"Visier does not know job {job_uuid} (404)")
+        return state.document
+
+
+def _report(state: JobState) -> JobReport:
+    flags = {"completed": state.completed, "failed": state.failed}
+    if state.failed is True:
+        return JobReport(
+            JobStatus.FAILED, reason="Visier failed the job, and gives no reason; its job list may tell more"
+        )
+    odd = [f"{name}={flag}" for name, flag in flags.items() if flag not in (None, True, False)]
+    if not odd and state.completed is None and state.failed is None:
+        # Empty values may be left out, so no flag is no end. But is there a word that we do not know?
+        odd = [f"{name}={value}" for name, value in state.document.items() if name not in _STATE_FIELDS]
+    if odd:
+        return JobReport(JobStatus.UNKNOWN, word=", ".join(odd)[:_WORD_LENGTH])
+    if state.completed is not True:
+        return JobReport(JobStatus.RUNNING)
+    if not state.export_uuid:
+        return JobReport(JobStatus.RUNNING, word="completed without exportUuid")
+    return JobReport(JobStatus.SUCCEEDED, result_id=state.export_uuid)
+
+
+def _known_id(value: str | None, what: str) -> str:
+    if not value:
+        raise UnexpectedResponseError(f"there is no {what} id to ask Visier about")
+    return value
+
+
+def _expired(export_uuid: str) -> str:
+    return (
+        f"Visier no longer has export {export_uuid} (404): exports live {_RESULT_LIVES.days} days. "
+        "A further export of the same versions needs another submission"
+    )
+
+
+def _operation(needed: Sequence[str], call: OperationCall) -> OperationCall:
+    """Check the parameters before the call."""
+
+    def checked(parameters: Mapping[str, str], /) -> Any:
+        for name in needed:
+            if not parameters.get(name):
+                raise InvalidEventError(f"{name}: missing")
+        for name in parameters:
+            if name not in needed:
+                takes = f"it takes {', '.join(needed)}" if needed else "it takes none"
+                raise InvalidEventError(f"{name}: unknown parameter; {takes}")
+        return call(parameters)
+
+    return checked

@@ -1,0 +1,166 @@
+"""Being logged in to Visier: a token for username and password, kept in this process's memory and nowhere else.
+
+    POST /v1/admin/visierSecureToken   form: username, password, vanityName   text/plain, the token
+    POST /v1/auth/oauth2/token         form: grant_type=password, ...         JSON; used if the secret has a client_id
+
+Visier does not tell how long an ASID token lives; its own clients take an hour.
+"""
+
+import base64
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import requests
+
+from haul.connectors import SecretSource
+from haul.connectors.visier import replies
+from haul.connectors.visier.credentials import Credentials, read
+from haul.errors import CredentialsRefusedError, UnexpectedResponseError, VendorUnavailableError
+from haul.rest import Dialect, Reply, Rest
+
+_ASID_SECONDS = 3600.0
+_RENEWED_BEFORE_SECONDS = 120.0
+# Whatever a cookie and a header take. A login page that comes with status 200 has spaces and angle brackets.
+_TOKEN = re.compile(r"[^\s\"',;<>{}\\\x00-\x20\x7f-\U0010ffff]+")
+_REFUSED = (
+    "Visier refuses the connection's username and password. A user of single sign-on can use the API only if it is on "
+    "the bypass list"
+)
+_NO_VANITY = "some tenants answer so when the secret has no vanity_name"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One login: where, as whom, and until when."""
+
+    rest: Rest = field(repr=False)
+    credentials: Credentials = field(repr=False)
+    token: str = field(repr=False)
+    good_until: float
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        bearer = {"Authorization": f"Bearer {self.token}"}
+        cookie = {"Cookie": f"VisierASIDToken={self.token}"}
+        return {"apikey": self.credentials.api_key, **(bearer if self.credentials.client_id else cookie)}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (*self.credentials.secrets, self.token)
+
+
+class Login:
+    """Logs in once, and again when the token has had its time or is refused. Threads share one login."""
+
+    def __init__(
+        self,
+        secret: SecretSource,
+        dialect: Dialect,
+        *,
+        http: requests.Session,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._secret = secret
+        self._dialect = dialect
+        self._http = http
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+
+    def session(self) -> Session:
+        """The login to use.
+
+        Raises:
+            CredentialsRefusedError: also with the secret read anew, where it has changed.
+            VendorUnavailableError: with `sent` False: what the login was for has not been sent.
+        """
+        with self._lock:
+            if self._session is None or self._clock() >= self._session.good_until:
+                self._session = self._log_in_with_any()
+            return self._session
+
+    def renewed(self, refused: Session) -> Session:
+        """Another login than the one that Visier refused, with the secret read anew."""
+        with self._lock:
+            if self._session is None or self._session is refused:
+                self._session = self._log_in(read(self._secret.fresh()))
+            return self._session
+
+    def _log_in_with_any(self) -> Session:
+        known = read(self._secret.current())
+        try:
+            return self._log_in(known)
+        except CredentialsRefusedError:
+            fresh = read(self._secret.fresh())
+            if fresh == known:  # the same password again would only bring the user closer to being locked out
+                raise
+            return self._log_in(fresh)
+
+    def _log_in(self, credentials: Credentials) -> Session:
+        rest = Rest(credentials.base_url, self._dialect, session=self._http, clock=self._clock)
+        try:
+            reply = _by_oauth(rest, credentials) if credentials.client_id else _by_password(rest, credentials)
+        except VendorUnavailableError as error:
+            hint = "" if credentials.vanity_name or credentials.client_id else f" ({_NO_VANITY})"
+            raise VendorUnavailableError(f"{error}{hint}", sent=False) from None
+        if reply.status in (400, 401, 403):
+            raise CredentialsRefusedError(f"{_REFUSED}. {rest.message(reply, hide=credentials.secrets)}")
+        token, lives = _oauth_token(reply) if credentials.client_id else (reply.text, _ASID_SECONDS)
+        renew_before = min(_RENEWED_BEFORE_SECONDS, lives / 10)
+        return Session(rest, credentials, _checked(token, reply.what), self._clock() + lives - renew_before)
+
+
+def _by_password(rest: Rest, credentials: Credentials) -> Reply:
+    form = {"username": credentials.username, "password": credentials.password}
+    if credentials.vanity_name:
+        form["vanityName"] = credentials.vanity_name
+    return rest.call(
+        "POST",
+        "/v1/admin/visierSecureToken",
+        headers={"Accept": "text/plain, application/json"},
+        form=form,
+        handled=(400, 401, 403),
+        hide=credentials.secrets,
+    )
+
+
+def _by_oauth(rest: Rest, credentials: Credentials) -> Reply:
+    form = {
+        "grant_type": "password",
+        "client_id": credentials.client_id or "",
+        "scope": "read",
+        "username": credentials.username,
+        "password": credentials.password,
+    }
+    if credentials.redirect_uri:
+        form["redirect_uri"] = credentials.redirect_uri
+    # Visier wants the secret percent-encoded within HTTP Basic.
+    client = f"{credentials.client_id}:{quote(credentials.client_secret or '', safe='')}"
+    basic = base64.b64encode(client.encode()).decode()
+    return rest.call(
+        "POST",
+        "/v1/auth/oauth2/token",
+        headers={"apikey": credentials.api_key, "Authorization": f"Basic {basic}", "Accept": "application/json"},
+        form=form,
+        handled=(400, 401, 403),
+        hide=(*credentials.secrets, basic),
+    )
+
+
+def _oauth_token(reply: Reply) -> tuple[str, float]:
+    token = replies.read(replies.OAuthToken, reply.what, reply.json())
+    return token.access_token, token.expires_in or _ASID_SECONDS
+
+
+def _checked(token: str, what: str) -> str:
+    bare = token.strip().strip("\"'").strip()
+    if not _TOKEN.fullmatch(bare):
+        raise UnexpectedResponseError(
+            f"{what} answered 200 with something that is no token ({len(bare)} characters): "
+            "is base_url right, and may this user log in with a password?"
+        )
+    return bare

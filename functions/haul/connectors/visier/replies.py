@@ -1,0 +1,149 @@
+"""What Visier answers: absent and null mean empty, 64-bit numbers are strings, unknown fields stay unread."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from haul.errors import UnexpectedResponseError
+
+
+def _from_millis(value: Any) -> datetime | None:
+    if value in ("", None):
+        return None
+    try:
+        return datetime.fromtimestamp(int(value) / 1000, UTC)
+    except (ValueError, TypeError, OverflowError, OSError):
+        raise ValueError("is no time in milliseconds") from None
+
+
+type Millis = Annotated[datetime | None, BeforeValidator(_from_millis)]
+type Number = Annotated[str, StringConstraints(pattern=r"^\d+$")]
+
+
+class VisierReply(BaseModel):
+    """A JSON object of Visier's; `document` is the object as it came."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, coerce_numbers_to_str=True)
+
+    _document: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        return self._document
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: item for name, item in value.items() if item is not None}
+        return value
+
+
+class DataVersion(VisierReply):
+    """A version of the tenant's data. The default category is empty."""
+
+    data_version: Number
+    data_category: str = ""
+    created: Millis = None
+
+    @property
+    def age(self) -> tuple[datetime, int]:
+        """Orders versions, oldest first: by creation, then number."""
+        return self.created or datetime.min.replace(tzinfo=UTC), int(self.data_version)
+
+
+class DataVersions(VisierReply):
+    data_versions: list[DataVersion] = []
+
+
+class JobCreated(VisierReply):
+    job_uuid: Annotated[str, StringConstraints(min_length=1)]
+
+
+class JobState(VisierReply):
+    """Two flags and no status word. They are any JSON here, so that a word in their place is seen and not refused."""
+
+    job_uuid: str = ""
+    completed: Any = None
+    failed: Any = None
+    export_uuid: str = ""
+
+
+class ExportColumn(VisierReply):
+    name: Annotated[str, StringConstraints(min_length=1)]
+    data_type: str = ""
+    allows_null: bool | None = None
+    is_primary_key_component: bool = False
+
+
+class ExportFile(VisierReply):
+    file_id: int
+    filename: Annotated[str, StringConstraints(min_length=1)]
+
+
+class ColumnSet(VisierReply):
+    """Some columns of a table, and the files that hold them."""
+
+    columns: list[ExportColumn] = []
+    files: list[ExportFile] = []
+
+
+class ExportTable(VisierReply):
+    name: Annotated[str, StringConstraints(min_length=1)]
+    common_columns: ColumnSet = ColumnSet()
+    new_columns: ColumnSet = ColumnSet()
+    deleted_columns: list[str] = []
+
+
+class ExportDetails(VisierReply):
+    """A finished export; `timestamp` is when it was made. A full one has no base."""
+
+    uuid: Annotated[str, StringConstraints(min_length=1)]
+    timestamp: Millis = None
+    data_version_number: str = ""
+    base_data_version_number: str = ""
+    tables: list[ExportTable] = []
+    new_tables: list[str] = []
+    deleted_tables: list[str] = []
+
+
+class Exports(VisierReply):
+    data_version_exports: list[ExportDetails] = []
+
+
+class OAuthToken(VisierReply):
+    model_config = ConfigDict(alias_generator=None)
+
+    access_token: Annotated[str, StringConstraints(min_length=1)]
+    expires_in: float | None = None
+
+
+def read[M: VisierReply](model: type[M], what: str, body: Any) -> M:
+    """Read a reply to the call `what`.
+
+    Raises:
+        UnexpectedResponseError: it has another shape. The message names the fields and not what they hold.
+    """
+    try:
+        reply = model.model_validate(body)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in detail['loc']) or 'the whole'}: {detail['type'].replace('_', ' ')}"
+            for detail in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+    else:
+        reply._document = body  # noqa: SLF001 - its own module
+        return reply
+    shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+    raise UnexpectedResponseError(f"{what} answered JSON of another shape than its contract has: {shown}")

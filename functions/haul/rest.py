@@ -1,0 +1,287 @@
+"""One HTTP exchange with a vendor's API, and its failures in our words.
+
+Nothing is tried twice and no redirect is followed: a session's credentials go to the host they are for and to no
+other. Errors name the vendor, the call and what the vendor said about it; never a header, a form or a query.
+"""
+
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from urllib3.exceptions import NewConnectionError
+
+from haul.errors import (
+    CredentialsRefusedError,
+    HaulError,
+    MissingCapabilityError,
+    RateLimitedError,
+    RequestRejectedError,
+    UnexpectedResponseError,
+    VendorUnavailableError,
+)
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+_ERROR_BODY_BYTES = 8192
+_EXCERPT = 200
+_NOT_PRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+
+
+def problem_by_name(body: Any) -> str | None:
+    """Read an error's text where a vendor keeps it under a usual name."""
+    if not isinstance(body, Mapping):
+        return None
+    text = next((body[name] for name in ("message", "error_description", "title", "error") if body.get(name)), None)
+    return str(text) if text else None
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What is a vendor's own about its errors.
+
+    Attributes:
+        vendor: its name, as people write it.
+        problem: finds the vendor's text in the JSON body of an error.
+        pause: seconds to wait after a 429 without Retry-After, from its headers.
+        advice: what to do about a status, for the end of the message.
+    """
+
+    vendor: str
+    problem: Callable[[Any], str | None] = problem_by_name
+    pause: Callable[[Mapping[str, str]], float | None] = lambda _: None
+    advice: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, read to its end."""
+
+    what: str
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def json(self) -> Any:
+        """Read the body as JSON.
+
+        Raises:
+            UnexpectedResponseError: it is something else, such as a proxy's or a login page.
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            kind = self.headers.get("Content-Type", "no content type").partition(";")[0]
+            # What begins as JSON is the vendor's data; what does not is somebody's page, and says whose.
+            begins_as_json = self.body.lstrip()[:1] in (b"{", b"[")
+            detail = f"malformed JSON ({_where(error)})" if begins_as_json else f"{kind}: {excerpt(self.text)}"
+        raise UnexpectedResponseError(f"{self.what} answered {self.status} with {detail}")
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+
+class Rest:
+    """Calls below one base URL."""
+
+    def __init__(
+        self,
+        base_url: str,
+        dialect: Dialect,
+        *,
+        session: requests.Session | None = None,
+        timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._dialect = dialect
+        self._session = session or new_session()
+        self._timeout = timeout
+        self._clock = clock
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        form: Mapping[str, str] | None = None,
+        handled: Collection[int] = (),
+        hide: Iterable[str] = (),
+        peek: bool = False,
+        fresh_connection: bool = False,
+    ) -> Reply:
+        """Make one call.
+
+        Args:
+            method: GET, POST, ...
+            path: below the base URL; it appears in errors, so it holds no secret.
+            headers: credentials and all.
+            body: sent as JSON.
+            form: sent as a form, in place of `body`.
+            handled: statuses that come back as a reply and not as an error, because the caller knows better.
+            hide: secrets to strike out, should the vendor repeat them in an error.
+            peek: leave the body of a good answer alone; only its status and headers are wanted.
+            fresh_connection: use no connection that was kept: one that died unnoticed would lose the reply.
+
+        Raises:
+            VendorUnavailableError: no answer, or 5xx; `sent` tells whether the vendor may have acted.
+            RateLimitedError: 429.
+            CredentialsRefusedError: 401.
+            MissingCapabilityError: 403.
+            RequestRejectedError: any other 4xx, and 501.
+            UnexpectedResponseError: a redirect, or a status that answers nothing.
+        """
+        what = f"{self._dialect.vendor} {method} {path}"
+        session = new_session() if fresh_connection else self._session
+        try:
+            response = session.request(
+                method,
+                self.base_url + path,
+                headers=dict(headers or {}),
+                json=body,
+                data=form,
+                auth=_as_given,
+                allow_redirects=False,
+                timeout=self._timeout,
+                stream=peek,
+            )
+            reply = Reply(what, response.status_code, response.headers, _read(response, peek=peek))
+        except requests.RequestException as error:
+            raise _unreachable(what, error) from None  # its text and its request hold URL and headers
+        finally:
+            if fresh_connection:
+                session.close()
+        if 200 <= reply.status < 300 or reply.status in handled:
+            return reply
+        raise self.failure(reply, hide=hide)
+
+    def failure(self, reply: Reply, *, hide: Iterable[str] = ()) -> HaulError:
+        """Say what an answer that is no good means."""
+        status, message = reply.status, self.message(reply, hide=hide)
+        if 300 <= status < 400:
+            return UnexpectedResponseError(
+                f"{reply.what} answered {status}, a redirect; none is followed, as the call carries credentials. "
+                "Is the connection's base_url right?"
+            )
+        if status == 429:
+            return RateLimitedError(message, retry_after=self.retry_after(reply))
+        if status >= 500 and status != 501:
+            return VendorUnavailableError(message)
+        kinds: dict[int, type[HaulError]] = {401: CredentialsRefusedError, 403: MissingCapabilityError}
+        if 400 <= status <= 501:
+            return kinds.get(status, RequestRejectedError)(message)
+        return UnexpectedResponseError(message)
+
+    def message(self, reply: Reply, *, hide: Iterable[str] = ()) -> str:
+        """Tell the call, its status, and the vendor's own words about it."""
+        told = _said(reply, self._dialect.problem)
+        for secret in sorted((secret for secret in hide if len(secret) > 3), key=len, reverse=True):
+            told = told.replace(secret, "***")
+        advice = self._dialect.advice.get(reply.status)
+        parts = [f"{reply.what} answered {reply.status}", excerpt(told, 500), advice or ""]
+        return ": ".join(part for part in parts if part)
+
+    def retry_after(self, reply: Reply) -> float | None:
+        """Seconds that the vendor asks to wait, None where it does not say."""
+        said = self.asked_pause(reply)
+        return said if said is not None else self._dialect.pause(reply.headers)
+
+    def asked_pause(self, reply: Reply) -> float | None:
+        """Read Retry-After, which holds seconds or a date; a date counts from the vendor's own clock."""
+        value = reply.headers.get("Retry-After", "").strip()
+        if re.fullmatch(r"\d+(\.\d+)?", value):
+            return float(value)
+        at = http_date(value)
+        if at is None:
+            return None
+        now = http_date(reply.headers.get("Date", "")) or datetime.fromtimestamp(self._clock(), UTC)
+        return max(0.0, (at - now).total_seconds())
+
+
+def new_session() -> requests.Session:
+    """A session that keeps connections and no cookies."""
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["User-Agent"] = "haul"
+    return session
+
+
+def excerpt(text: str, length: int = _EXCERPT) -> str:
+    """The beginning of a text, on one line."""
+    line = _NOT_PRINTED.sub(" ", text[: length * 4]).strip()
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def http_date(value: str) -> datetime | None:
+    """Read a date header; None if it is not one."""
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Stands for authentication already done: without it, requests would look for a .netrc and send what it says."""
+    return request
+
+
+def _read(response: requests.Response, *, peek: bool) -> bytes:
+    if not peek:
+        return response.content
+    try:
+        return b"" if response.ok else next(response.iter_content(_ERROR_BODY_BYTES), b"")
+    finally:
+        response.close()
+
+
+def _unreachable(what: str, error: requests.RequestException) -> HaulError:
+    if isinstance(error, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL):
+        return UnexpectedResponseError(f"{what} could not be put into a request: {type(error).__name__}")
+    if _never_connected(error):
+        return VendorUnavailableError(f"{what}: no connection ({_reason(error)}); nothing was sent", sent=False)
+    return VendorUnavailableError(f"{what}: the answer was lost ({_reason(error)})")
+
+
+def _said(reply: Reply, problem: Callable[[Any], str | None]) -> str:
+    try:
+        body = json.loads(reply.body)
+    except ValueError:
+        return excerpt(reply.text)
+    return problem(body) or ""
+
+
+def _where(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"at character {error.pos}"
+    return type(error).__name__
+
+
+def _inner(error: requests.RequestException) -> object:
+    first = error.args[0] if error.args else None
+    return getattr(first, "reason", first)
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    inner = _inner(error)
+    if isinstance(error, requests.ConnectTimeout) or isinstance(inner, NewConnectionError):
+        return True
+    # A certificate is looked at before the first byte of the request goes out.
+    return any(isinstance(arg, ssl.SSLCertVerificationError) for arg in getattr(inner, "args", ()))
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.Timeout):
+        return "timed out"
+    inner = _inner(error)
+    return type(inner).__name__ if isinstance(inner, Exception) else type(error).__name__
