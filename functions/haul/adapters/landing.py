@@ -1,0 +1,226 @@
+"""The landing bucket, for bytes and documents: S3 behind `ports.Landing`.
+
+Landed keys are written without a condition: a key is one file of one run, so whoever writes it writes that file, and
+only after it has verified it. A try that was cut may have written it before, and a retry beside itself may write it
+again: the bucket keeps both versions and the record names the one it checked.
+"""
+
+import http
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from haul.errors import CorruptFileError, HaulError, LandingNotWritableError, LedgerBusyError
+from haul.ports import ObjectHead, Part
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CONFIG = Config(
+    signature_version="s3v4",
+    # We compute the checksums while the bytes pass: boto3 would do it again, and hash the body to sign it too.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+    s3={"payload_signing_enabled": False},
+    retries={"mode": "standard", "total_max_attempts": 3},
+    connect_timeout=5,
+    read_timeout=60,
+)
+"""How a client for `S3Landing` is made: `boto3.client("s3", config=CONFIG)`."""
+
+_REFUSED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_NO_BUCKET = {"NoSuchBucket", "PermanentRedirect", "IllegalLocationConstraintException"}
+_DIFFERENT = {
+    "BadDigest",
+    "InvalidDigest",
+    "IncompleteBody",
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+}
+_ENDED = {"NoSuchUpload", "InvalidPart"}
+_CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict"}
+
+
+class S3Landing:
+    """One landing bucket. `client` is made with `CONFIG`."""
+
+    def __init__(self, bucket: str, client: "S3Client") -> None:
+        self._bucket = bucket
+        self._s3 = client
+
+    @property
+    def bucket(self) -> str:
+        return self._bucket
+
+    def put(self, key: str, body: bytes | bytearray | memoryview, *, checksum: str, content_type: str) -> str | None:
+        with self._words(key):
+            answer = self._s3.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=_plain(body),
+                ContentType=content_type,
+                ChecksumCRC64NVME=checksum,
+            )
+        return _version(answer.get("VersionId"))
+
+    def begin(self, key: str, *, content_type: str) -> str:
+        with self._words(key):
+            return self._s3.create_multipart_upload(
+                Bucket=self._bucket,
+                Key=key,
+                ContentType=content_type,
+                ChecksumAlgorithm="CRC64NVME",
+                ChecksumType="FULL_OBJECT",
+            )["UploadId"]
+
+    def upload(
+        self, key: str, upload_id: str, number: int, body: bytes | bytearray | memoryview, *, checksum: str
+    ) -> Part:
+        with self._words(key):
+            answer = self._s3.upload_part(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=_plain(body),
+                ChecksumCRC64NVME=checksum,
+            )
+        return Part(number=number, etag=answer["ETag"], bytes=len(body), checksum=checksum)
+
+    def complete(self, key: str, upload_id: str, parts: list[Part], *, checksum: str) -> str | None:
+        size = sum(part.bytes for part in parts)
+        try:
+            with self._words(key):
+                answer = self._s3.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=key,
+                    UploadId=upload_id,
+                    MultipartUpload={
+                        "Parts": [
+                            {"PartNumber": part.number, "ETag": part.etag, "ChecksumCRC64NVME": part.checksum}
+                            for part in parts
+                        ]
+                    },
+                    ChecksumCRC64NVME=checksum,
+                    ChecksumType="FULL_OBJECT",
+                    MpuObjectSize=size,
+                )
+        except LedgerBusyError:
+            # The answer may be lost, or be NoSuchUpload to a second try of ours: the object tells whether it is done.
+            head = self.head(key)
+            if head is not None and head.bytes == size and head.checksum == checksum:
+                return head.version_id
+            raise
+        return _version(answer.get("VersionId"))
+
+    def abort(self, key: str, upload_id: str) -> None:
+        try:
+            self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+        except ClientError as error:
+            if _code(error) != "NoSuchUpload":
+                self._translate(error, key)
+        except BotoCoreError as error:
+            self._translate(error, key)
+
+    def head(self, key: str) -> ObjectHead | None:
+        try:
+            answer = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if _status(error) == http.HTTPStatus.NOT_FOUND:
+                return None
+            self._translate(error, key)
+        except BotoCoreError as error:
+            self._translate(error, key)
+        return ObjectHead(
+            bytes=answer["ContentLength"],
+            version_id=_version(answer.get("VersionId")),
+            checksum=answer.get("ChecksumCRC64NVME"),
+        )
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if _code(error) == "NoSuchKey":
+                return None
+            self._translate(error, key)
+        except BotoCoreError as error:
+            self._translate(error, key)
+
+    def write_document(self, key: str, body: str, *, once: bool = False) -> bool:
+        data = body.encode()
+        ours = True
+        try:
+            if once:
+                self._s3.put_object(
+                    Bucket=self._bucket, Key=key, Body=data, ContentType="application/json", IfNoneMatch="*"
+                )
+            else:
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType="application/json")
+        except ClientError as error:
+            if not once or _code(error) not in _CONFLICT:
+                self._translate(error, key)
+            ours = False
+        except BotoCoreError as error:
+            self._translate(error, key)
+        if ours:
+            return True
+        # A write of ours whose answer was lost meets itself when botocore tries again.
+        return self.read(key) == data
+
+    @contextmanager
+    def _words(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            self._translate(error, key)
+
+    def _translate(self, error: ClientError | BotoCoreError, key: str) -> NoReturn:
+        raise self._in_our_words(error, key) from None
+
+    def _in_our_words(self, error: ClientError | BotoCoreError, key: str) -> HaulError:
+        if not isinstance(error, ClientError):
+            return LedgerBusyError(f"S3 did not answer about {key}: {type(error).__name__}")
+        code = _code(error)
+        if advice := _advice(code):
+            where = f"s3://{self._bucket}/{key.rpartition('/')[0]}/"
+            return LandingNotWritableError(f"{where} cannot be written ({code}): check {advice}")
+        if code in _DIFFERENT:
+            return CorruptFileError(f"{key}: S3 received other bytes than were sent ({code})")
+        if code in _ENDED:
+            return LedgerBusyError(f"the upload of {key} was ended by another writer ({code})")
+        return LedgerBusyError(f"S3 does not take {key} now ({code})")
+
+
+def _advice(code: str) -> str | None:
+    """What to look at where S3 refuses us for good, None where it does not."""
+    if code in _NO_BUCKET:
+        return "that the bucket exists, in this account and region"
+    if code.startswith("KMS") and "Throttling" not in code:
+        return (
+            "that the bucket's KMS key is enabled, and that this role may kms:GenerateDataKey and kms:Decrypt with it"
+        )
+    if code in _REFUSED:
+        return "that this role may s3:PutObject and s3:GetObject there, the bucket's policy, and its KMS key"
+    return None
+
+
+def _plain(body: bytes | bytearray | memoryview) -> bytes:
+    """What botocore accepts: a view is copied, while a bytearray, of which boto3's types do not know, is not."""
+    return bytes(body) if isinstance(body, memoryview) else cast("bytes", body)
+
+
+def _version(version_id: str | None) -> str | None:
+    """A bucket without versions says nothing or `null`."""
+    return None if version_id in (None, "null") else version_id
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def _status(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

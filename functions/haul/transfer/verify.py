@@ -1,0 +1,200 @@
+"""What a file must be to land, checked while its bytes pass.
+
+Full verification takes every gzip member to its end, with its CRC and size, and nothing behind the last but another
+member; what is inside goes to the check of the dataset's format. Which formats there are, and which check each has,
+is in `_CONTENT` alone.
+
+A file without gzip's first two bytes may be an error page that came with a 200, or the file unpacked on its way: it is
+taken as it is only if it is CSV that begins with the dataset's own header.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from isal import igzip_lib
+from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor
+
+from haul.errors import CorruptFileError, ErrorPageError, TruncatedFileError
+from haul.models.export import Dataset
+from haul.transfer.csv_records import CsvRecords
+
+type Compression = Literal["gzip", "none"]
+
+GZIP_MAGIC = b"\x1f\x8b"
+_STEP = 256 << 10
+"""How much is unpacked at once: a small file may unpack to a thousand times its size, and counting likes a cache."""
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[!?/a-zA-Z]|[{\[])")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check found. `verified` names what it proved, the way the manifest does."""
+
+    verified: list[str]
+    bytes_uncompressed: int | None = None
+    rows: int | None = None
+    row_actions: dict[str, int] | None = None
+    header: list[str] | None = None
+
+
+class Check(Protocol):
+    """Takes a file's bytes in order, in pieces of any size. Either call may raise a `DamagedFileError`."""
+
+    def feed(self, data: bytes | memoryview) -> None: ...
+
+    def finish(self) -> Findings: ...
+
+
+class CsvCheck:
+    """CSV as it is inside: its columns, its records, and what each does."""
+
+    def __init__(self, name: str, dataset: Dataset) -> None:
+        self._name = name
+        self._named = bool(dataset.columns)
+        self._records = CsvRecords(name, dataset)
+        self._bytes = 0
+        self._start = b""
+
+    def feed(self, data: bytes | memoryview) -> None:
+        if self._bytes < 64:
+            self._start += bytes(data[:64])
+        self._bytes += len(data)
+        try:
+            self._records.feed(bytes(data))
+        except CorruptFileError:
+            # A server that compresses everything compresses its error pages too.
+            refuse_page(self._name, self._start)
+            raise
+
+    def finish(self) -> Findings:
+        try:
+            self._records.finish()
+        except CorruptFileError:
+            refuse_page(self._name, self._start)
+            raise
+        records = self._records
+        return Findings(
+            verified=["csv-columns", "rows"] if self._named else ["rows"],
+            bytes_uncompressed=self._bytes,
+            rows=records.rows,
+            row_actions=records.actions,
+            header=records.header,
+        )
+
+
+_CONTENT: dict[str, Callable[[str, Dataset], Check]] = {"csv": CsvCheck}
+
+
+class GzipCheck:
+    """Gzip to the end of its last member; `inside` is told what it unpacks to."""
+
+    def __init__(self, name: str, inside: Check) -> None:
+        self._name = name
+        self._inside = inside
+        self._member = IgzipDecompressor(flag=DECOMP_GZIP)
+        self._pending = b""
+        self._between = True
+        self._bytes = 0
+
+    def feed(self, data: bytes | memoryview) -> None:
+        self._bytes += len(data)
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
+        while len(data):
+            if self._between:
+                if len(data) < len(GZIP_MAGIC):
+                    self._pending = bytes(data)
+                    return
+                self._begin(data)
+            data = self._unpack(data)
+
+    def finish(self) -> Findings:
+        if not self._between or self._pending or not self._bytes:
+            raise TruncatedFileError(f"{self._name} ended after {self._bytes:,} bytes, inside a gzip member")
+        found = self._inside.finish()
+        return Findings(
+            ["gzip", *found.verified], found.bytes_uncompressed, found.rows, found.row_actions, found.header
+        )
+
+    def _begin(self, data: bytes | memoryview) -> None:
+        if bytes(data[:2]) != GZIP_MAGIC:
+            at = self._bytes - len(data)
+            raise CorruptFileError(f"{self._name} has something that is not gzip after {at:,} bytes")
+        self._member = IgzipDecompressor(flag=DECOMP_GZIP)
+        self._between = False
+
+    def _unpack(self, data: bytes | memoryview) -> bytes:
+        """Hand on all that a member holds of `data`; what is behind it."""
+        member = self._member
+        try:
+            unpacked = member.decompress(data, _STEP)
+            while unpacked or not (member.needs_input or member.eof):
+                self._inside.feed(unpacked)
+                if member.needs_input or member.eof:
+                    break
+                unpacked = member.decompress(b"", _STEP)
+        except igzip_lib.error as error:  # type: ignore[misc]  # isal's stub takes the class for an instance of it
+            raise CorruptFileError(f"{self._name} is damaged within its first {self._bytes:,} bytes: {error}") from None
+        if not member.eof:
+            return b""
+        self._between = True
+        rest: bytes = member.unused_data
+        return rest
+
+
+class LengthCheck:
+    """Takes anything: for a file of which the length alone is asked."""
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Nothing to see."""
+
+    def finish(self) -> Findings:
+        return Findings(verified=[])
+
+
+def compression_of(name: str, start: bytes, dataset: Dataset) -> Compression:
+    """Tell by its first bytes what a file is.
+
+    Args:
+        name: the file's name, for the error.
+        start: the whole file or its first 256 KiB.
+        dataset: what the file should belong to.
+
+    Raises:
+        ErrorPageError: HTML, XML or JSON in place of the file.
+        CorruptFileError: neither gzip nor CSV with the dataset's columns.
+        TruncatedFileError: nothing at all, where gzip of nothing would have been 20 bytes.
+    """
+    if start.startswith(GZIP_MAGIC) or (start and GZIP_MAGIC.startswith(start)):
+        return "gzip"
+    if not start:
+        if dataset.format.compression == "gzip":
+            raise TruncatedFileError(f"{name} ended after 0 bytes")
+        return "none"
+    if dataset.format.type != "csv":
+        refuse_page(name, start)
+        raise CorruptFileError(f"{name} is not gzip")
+    first = CsvRecords(name, dataset)
+    try:
+        first.begin(start)
+    except CorruptFileError:
+        refuse_page(name, start)
+        raise CorruptFileError(f"{name} is neither gzip nor CSV with the columns of {dataset.name}") from None
+    if not dataset.columns:
+        # Any text is CSV of some kind, so without columns to compare with nothing shows that this is the file.
+        refuse_page(name, start)
+    return "none"
+
+
+def check_of(name: str, compression: Compression, dataset: Dataset) -> Check:
+    """Choose the full check of a file: the one place that knows the formats."""
+    inside = _CONTENT[dataset.format.type](name, dataset)
+    return GzipCheck(name, inside) if compression == "gzip" else inside
+
+
+def refuse_page(name: str, start: bytes) -> None:
+    if _PAGE.match(start):
+        raise ErrorPageError(f"{name}: an error page or message came in place of the file")
