@@ -72,16 +72,16 @@ def file(pipeline: str, run_id: str, n: int) -> str:
     return f"{files(pipeline, run_id)}{n:05}"
 
 
-def plan(pipeline: str, run_id: str) -> str:
-    return f"ledger/{pipeline}/plans/{run_id}.json"
+def plan(pipeline: str, run_id: str, attempt: int) -> str:
+    return f"ledger/{pipeline}/plans/{run_id}.{attempt}.items.json"
 
 
-def contents(pipeline: str, run_id: str) -> str:
-    return f"ledger/{pipeline}/plans/{run_id}.contents.json"
+def contents(pipeline: str, run_id: str, attempt: int) -> str:
+    return f"ledger/{pipeline}/plans/{run_id}.{attempt}.contents.json"
 
 
-def draft(pipeline: str, run_id: str) -> str:
-    return f"ledger/{pipeline}/drafts/{run_id}"
+def draft(pipeline: str, run_id: str, attempt: int) -> str:
+    return f"ledger/{pipeline}/drafts/{run_id}.{attempt}"
 
 
 def latest(pipeline: str) -> str:

@@ -47,6 +47,7 @@ from haul.models.manifest import Manifest, Previous
 from haul.ports import ConflictError, Store, Stored, UnclearError
 
 _TRIES = 25
+_DURATIONS_KEPT = 30
 
 LIVE = frozenset({RunState.RUNNING, RunState.PUBLISHING})
 
@@ -88,8 +89,8 @@ class Ledger:
         """
         if start.rerun:
             return self._reopen(start.pipeline, start.rerun.run_id, execution, now=now)
-        claim = self._claim(start, execution, now=now)
-        record = self._record_of(claim, event)
+        claim = self._claim(start, event, execution, now=now)
+        record = self._record_of(claim)
         if record.execution == execution and record.state is RunState.ABANDONED:
             raise RunAbandonedError(f"run {record.run_id} was given up: {_why(record)}")
         return Opened(record, ours=record.execution == execution)
@@ -99,23 +100,30 @@ class Ledger:
         if start.rerun:
             return self.run(start.pipeline, start.rerun.run_id)
         found = self._read(Claim, self._claim_key(start, execution))
-        return self._record_of(found[0], {}) if found else None
+        return self._record_of(found[0]) if found else None
 
     def _claim_key(self, start: Start, execution: str) -> str:
         return keys.claim(start.pipeline, digest(trigger_key(start, execution)))
 
-    def _claim(self, start: Start, execution: str, *, now: datetime) -> Claim:
+    def _claim(self, start: Start, event: dict[str, Any], execution: str, *, now: datetime) -> Claim:
         trigger = trigger_key(start, execution)
         run_id = f"{now:%Y%m%dT%H%M%SZ}-{digest(trigger)[:6]}"
-        claim = Claim(run_id=run_id, pipeline=start.pipeline, trigger_key=trigger, execution=execution, claimed_at=now)
+        claim = Claim(
+            run_id=run_id,
+            pipeline=start.pipeline,
+            trigger_key=trigger,
+            execution=execution,
+            claimed_at=now,
+            event=event,
+        )
         return self._create(self._claim_key(start, execution), claim)[0]
 
-    def _record_of(self, claim: Claim, event: dict[str, Any]) -> RunRecord:
+    def _record_of(self, claim: Claim) -> RunRecord:
         """Read the claim's run, or make it: the claimer may have died in between, so anybody may."""
         key = keys.record(claim.pipeline, claim.run_id)
         if found := self._read(RunRecord, key):
             return found[0]
-        self._create(keys.active(claim.pipeline, claim.run_id), LedgerDocument())
+        self._create(keys.active(claim.pipeline, claim.run_id), claim)
         record = RunRecord(
             run_id=claim.run_id,
             pipeline=claim.pipeline,
@@ -123,7 +131,7 @@ class Ledger:
             executions=[claim.execution],
             claimed_at=claim.claimed_at,
             started_at=claim.claimed_at,
-            event=event,
+            event=claim.event,
         )
         return self._create(key, record)[0]
 
@@ -164,6 +172,13 @@ class Ledger:
         """The run_ids of a pipeline, oldest first."""
         prefix = keys.records(pipeline)
         return (key.removeprefix(prefix) for key in self._store.keys(prefix))
+
+    def active_run(self, pipeline: str, run_id: str) -> RunRecord | None:
+        """The record of an active run, made from its claim where the claimer died before it could."""
+        if found := self.run(pipeline, run_id):
+            return found
+        marker = self._read(Claim, keys.active(pipeline, run_id))
+        return self._record_of(marker[0]) if marker else None
 
     def active(self) -> Iterator[tuple[str, str]]:
         """Pipeline and run_id of every run that nobody has settled yet."""
@@ -334,7 +349,7 @@ class Ledger:
             RunAbandonedError: Abandon was faster.
         """
         attempt = export.attempt
-        self._create(_draft_key(export.pipeline, export.run_id, attempt), draft)
+        self._create(keys.draft(export.pipeline, export.run_id, attempt), draft)
 
         def publishing(record: RunRecord) -> RunRecord | None:
             if record.execution == export.execution and record.state in {RunState.PUBLISHING, RunState.PUBLISHED}:
@@ -354,7 +369,7 @@ class Ledger:
             return None
         if record.state is RunState.PUBLISHED:
             return record
-        stored = self._read(Draft, _draft_key(pipeline, run_id, record.attempt))
+        stored = self._read(Draft, keys.draft(pipeline, run_id, record.attempt))
         if stored is None:
             raise RunNotFoundError(f"run {run_id} of {pipeline} is being published, but its draft is gone")
         draft = stored[0]
@@ -545,10 +560,6 @@ def _why(record: RunRecord) -> str:
     return f"{record.error.name}: {record.error.message}" if record.error else f"{record.outcome or 'no outcome yet'}"
 
 
-def _draft_key(pipeline: str, run_id: str, attempt: int) -> str:
-    return f"{keys.draft(pipeline, run_id)}.{attempt}"
-
-
 def _day(now: datetime) -> str:
     return f"{now:%Y-%m-%d}"
 
@@ -564,9 +575,6 @@ def _moved(found: Latest | None, published: Published, draft: Draft) -> Latest |
     if draft.waited_seconds is not None:
         update["waited_seconds"] = [*latest.waited_seconds, draft.waited_seconds][-_DURATIONS_KEPT:]
     return latest.model_copy(update=update)
-
-
-_DURATIONS_KEPT = 30
 
 
 def _is_newer(draft: Draft, latest: Latest) -> bool:

@@ -41,6 +41,25 @@ class Capabilities:
 
 
 @dataclass(frozen=True)
+class Site:
+    """Where a run happens, and what its environment allows."""
+
+    environment: str
+    bucket: str
+    quota_reserve: int = 2
+    poll_failures_allowed: int = 10
+    code_version: str = "0"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of a state machine; `id` is its ARN."""
+
+    id: str
+    started_at: datetime
+
+
+@dataclass(frozen=True)
 class Known:
     """What a run knows of its own pipeline when its symbols are resolved."""
 
@@ -101,6 +120,19 @@ class DownloadSource:
 
     def __repr__(self) -> str:
         return f"DownloadSource(host={self.host!r})"
+
+
+class Connect(Protocol):
+    """Builds the connector of a vendor for one connection."""
+
+    def __call__(self, vendor: str, connection: str, options: Mapping[str, Any]) -> "Connector":
+        """Connect, without calling the vendor yet.
+
+        Raises:
+            UnknownConnectionError: there is no such secret.
+            InvalidSecretError: the secret lacks something.
+        """
+        ...
 
 
 class Connector(Protocol):
@@ -185,6 +217,40 @@ class Stored:
     etag: str
 
 
+@dataclass(frozen=True)
+class Notice:
+    """What people and programs are told. `subject` is None where only programs are."""
+
+    detail_type: str
+    detail: dict[str, Any]
+    subject: str | None = None
+    body: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+class Notifier(Protocol):
+    """Delivers a notice at least once, to people and to programs."""
+
+    def tell(self, notice: Notice) -> None: ...
+
+
+@dataclass(frozen=True)
+class ExecutionState:
+    """What the orchestrator says of an execution; `status` in its own words."""
+
+    status: str
+    error: str | None = None
+    cause: str | None = None
+
+
+class Executions(Protocol):
+    """Looks executions up."""
+
+    def describe(self, execution: str) -> ExecutionState | None:
+        """None where there is no such execution (any more)."""
+        ...
+
+
 class Store(Protocol):
     """S3's conditional semantics and no more: strongly consistent, whole documents, one key at a time.
 
@@ -239,7 +305,7 @@ class Landing(Protocol):
     @property
     def bucket(self) -> str: ...
 
-    def put(self, key: str, body: bytes, *, checksum: str, content_type: str) -> str | None:
+    def put(self, key: str, body: bytes | bytearray | memoryview, *, checksum: str, content_type: str) -> str | None:
         """Write a small object in one request; its version id."""
         ...
 

@@ -24,12 +24,14 @@ class JobStatus(StrEnum):
 class Job(Document):
     """The vendor's work on a run, as far as we know it.
 
-    `id` is None where only the finished result was found; `result_id` until there is a result.
+    `id` is None where only the finished result was found; `result_id` until there is a result. `in_doubt` is a job
+    that may or may not exist: its submission's reply was lost.
     """
 
     id: str | None = None
     result_id: str | None = None
     adopted: bool = False
+    in_doubt: bool = False
     submitted_at: Instant | None = None
     finished_seen_at: Instant | None = None
     result_expires_at: Instant | None = None
@@ -112,9 +114,8 @@ class Export(Document):
     message: str | None = None
 
     def elapsed(self, now: datetime) -> float:
-        """Seconds since this attempt began to wait for the job."""
-        begin = self.job.submitted_at or self.started_at
-        return max(0.0, (now - max(begin, self.started_at)).total_seconds())
+        """Seconds since the job was submitted, or since this attempt began where that is not known."""
+        return max(0.0, (now - (self.job.submitted_at or self.started_at)).total_seconds())
 
 
 class Column(Document):

@@ -24,6 +24,7 @@ class Claim(LedgerDocument):
     trigger_key: str
     execution: str
     claimed_at: Instant
+    event: dict[str, Any] = {}
 
 
 class RunState(StrEnum):
@@ -66,10 +67,14 @@ class FileState(StrEnum):
 
 
 class FileRecord(LedgerDocument):
-    """One file of a run, over all attempts. `upload_id` is of the multipart upload in progress."""
+    """One file of a run, over all attempts. `upload_id` is of the multipart upload in progress.
+
+    `result_id` is the vendor's result it came from: a later attempt keeps the file only if it has the same one.
+    """
 
     n: int
     key: str
+    result_id: str | None = None
     state: FileState
     tries: int = 0
     upload_id: str | None = None
@@ -89,7 +94,7 @@ class JobPhase(StrEnum):
 class JobRecord(LedgerDocument):
     """The one job for a fingerprint: who may submit, who owns it, who else waits for it.
 
-    `owner` is `<pipeline>/<run_id>`, as is each of `shared_with`.
+    `owner` is `<pipeline>/<run_id>`, as is each of `shared_with`; `attempt` is the owner's that submitted or adopted.
     """
 
     vendor: str
@@ -97,6 +102,7 @@ class JobRecord(LedgerDocument):
     fingerprint: str
     phase: JobPhase
     owner: str
+    attempt: int = 1
     shared_with: list[str] = []
     intent_at: Instant
     submissions: int = 0

@@ -1,0 +1,79 @@
+"""The ledger's store: S3 with conditional writes."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from haul.errors import LandingNotWritableError
+from haul.ports import ConflictError, Stored, UnclearError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_REFUSED = {"AccessDenied", "403", "NoSuchBucket", "AllAccessDisabled", "InvalidAccessKeyId", "KMS.DisabledException"}
+
+
+class S3Store:
+    """A `haul.ports.Store` in one bucket."""
+
+    def __init__(self, bucket: str, client: "S3Client") -> None:
+        self._bucket = bucket
+        self._client = client
+
+    def get(self, key: str) -> Stored | None:
+        try:
+            found = self._client.get_object(Bucket=self._bucket, Key=key)
+            return Stored(found["Body"].read().decode(), found["ETag"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+                return None
+            raise self._named(error, key) from error
+        except BotoCoreError as error:
+            raise UnclearError(key) from error
+
+    def create(self, key: str, body: str) -> str:
+        try:
+            return self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body.encode(), ContentType="application/json", IfNoneMatch="*"
+            )["ETag"]
+        except ClientError as error:
+            raise self._named(error, key) from error
+        except BotoCoreError as error:
+            raise UnclearError(key) from error
+
+    def replace(self, key: str, body: str, etag: str) -> str:
+        try:
+            return self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body.encode(), ContentType="application/json", IfMatch=etag
+            )["ETag"]
+        except ClientError as error:
+            raise self._named(error, key) from error
+        except BotoCoreError as error:
+            raise UnclearError(key) from error
+
+    def delete(self, key: str) -> None:
+        self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        return (found["Key"] for page in pages for found in page.get("Contents", []))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+        )
+        found = (each["Prefix"] for page in pages for each in page.get("CommonPrefixes", []))
+        return (name.removeprefix(prefix).rstrip("/") for name in found)
+
+    def _named(self, error: ClientError, key: str) -> Exception:
+        code = error.response["Error"]["Code"]
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status in {409, 412} or code in {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}:
+            return ConflictError(key)
+        if code in _REFUSED or status == 403 or code.startswith("KMS."):
+            return LandingNotWritableError(
+                f"landing bucket {self._bucket}: S3 answers {code} below {key.split('/', maxsplit=1)[0]}/; "
+                "check that it exists and that its policy and key let Haul's functions in"
+            )
+        return UnclearError(f"{code} for {key}")

@@ -1,0 +1,342 @@
+"""How runs end: settling a run that ended, giving up one that cannot go on, sweeping up what both missed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from haul import jobs, keys, notices
+from haul.errors import CancelledError, ExecutionLostError, HaulError, InvalidEventError, ResultExpiredError, by_name
+from haul.exports import read_start
+from haul.ledger import LIVE, Ledger
+from haul.models.base import parse
+from haul.models.event import About, Notify, Outcome
+from haul.models.export import Export, ExportError
+from haul.models.ledger import FileState, JobPhase, JobRecord, RunRecord, RunState
+from haul.models.run import Run
+from haul.ports import Connect, Executions, Landing, Notifier, Site
+
+_ENDED_IN_PEACE = timedelta(minutes=10)
+_FORGOTTEN = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """An execution that ended, or is about to. `status` is FAILED, ABORTED or TIMED_OUT.
+
+    `run_id` is known where a step of the flow failed; otherwise the run is found by the `event` that started it.
+    """
+
+    execution: str
+    status: str = "FAILED"
+    error: str | None = None
+    cause: str | None = None
+    event: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of the run; `error` and `cause` are how the execution should fail, unless it `published`."""
+
+    published: bool
+    error: str
+    cause: str
+
+
+class Endings:
+    """Ends runs, each exactly once in effect, however often and by whomever it is asked to."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        landing: Landing,
+        notifier: Notifier,
+        site: Site,
+        connect: Connect,
+        executions: Executions | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._landing = landing
+        self._notifier = notifier
+        self._site = site
+        self._connect = connect
+        self._executions = executions
+
+    def settle(self, record: RunRecord, *, now: datetime) -> None:
+        """Write the run document of a run that ended and tell people and programs, unless that was done."""
+        if record.told or record.state in LIVE:
+            return
+        run = self._document(record, now=now)
+        key = keys.run(record.pipeline, record.run_id)
+        self._landing.write_document(key, run.to_json())
+        manifest = self._ledger.manifest(record.pipeline, record.run_id) if run.published else None
+        notice = notices.ended(run, manifest, _about(record), self._place(record.pipeline))
+        notice.detail["run"] = keys.uri(self._site.bucket, key)
+        self._notifier.tell(notice)
+        self._ledger.told(record)
+
+    def abandon(self, ending: Ending, *, now: datetime) -> Ended:
+        """Give up the run of an execution that ended: stop or keep its job, leave nothing half-done, tell people.
+
+        A run that was already being published is finished instead. Done again, this does nothing new.
+        """
+        error = _error_of(ending)
+        record = self._run_of(ending)
+        if record is None:
+            return self._unclaimed(ending, error)
+        if record.execution != ending.execution:
+            return Ended(published=False, error=error.name, cause=error.message)
+        record = self._ledger.finish_publishing(
+            record.pipeline, record.run_id, self._site.bucket, now=now
+        ) or self._give_up(record, ending, error, now=now)
+        self.settle(record, now=now)
+        kept = record.error or error
+        return Ended(
+            published=record.state in {RunState.PUBLISHED, RunState.ENDED}, error=kept.name, cause=kept.message
+        )
+
+    def _give_up(self, record: RunRecord, ending: Ending, error: ExportError, *, now: datetime) -> RunRecord:
+        outcome = Outcome.FAILED
+        if error.name == CancelledError.__name__:
+            outcome = Outcome.CANCELLED
+        elif error.name == ResultExpiredError.__name__:
+            outcome = Outcome.EXPIRED
+        record, won = self._ledger.abandon(record, outcome, error, now=now)
+        if not won or record.told:
+            finished = self._ledger.finish_publishing(record.pipeline, record.run_id, self._site.bucket, now=now)
+            return finished or record
+        if record.export and record.execution == ending.execution:
+            self._let_go(record.export)
+        for file in self._ledger.files(record.pipeline, record.run_id):
+            if file.upload_id and file.state is not FileState.LANDED:
+                self._landing.abort(file.key, file.upload_id)
+        return record
+
+    def _let_go(self, export: Export) -> None:
+        """Cancel the job if that can be done and nobody else waits for it; otherwise it is kept for adoption."""
+        if export.fingerprint is None:
+            return
+        try:
+            connector = self._connect(export.vendor, export.connection, export.options)
+        except HaulError:
+            return  # without credentials nothing can be cancelled, and the run's own error is worth telling
+        found = self._ledger.job(export.vendor, connector.account, export.fingerprint)
+        if found is None or not connector.capabilities.can_cancel:
+            return
+        record = found[0]
+        if self._may_cancel(record, export):
+            connector.cancel(export.job.model_copy(update={"id": record.job_id}))
+            jobs.end(self._ledger, record, "cancelled by Haul")
+
+    def _may_cancel(self, record: JobRecord, export: Export) -> bool:
+        ours = record.owner == jobs.me(export) and record.phase is JobPhase.SUBMITTED and record.result_id is None
+        return ours and not any(self._ledger.is_live(other) for other in record.shared_with)
+
+    def _run_of(self, ending: Ending) -> RunRecord | None:
+        if ending.run_id:
+            return self._ledger.run(str(ending.event.get("pipeline")), ending.run_id)
+        try:
+            found = self._ledger.find_run(read_start(ending.event), ending.execution)
+        except InvalidEventError:
+            found = None
+        if found:
+            return found
+        records = (self._ledger.active_run(*active) for active in self._ledger.active())
+        return next((record for record in records if record and record.execution == ending.execution), None)
+
+    def _unclaimed(self, ending: Ending, error: ExportError) -> Ended:
+        """The event did not say which run it is; an aborted or twice reported execution is told by nobody else."""
+        if ending.cause is not None and ending.status == "FAILED":
+            pipeline = str(ending.event.get("pipeline", "unnamed pipeline"))[:48]
+            self._notifier.tell(
+                notices.unclaimed(
+                    pipeline=pipeline,
+                    environment=self._site.environment,
+                    error=error.name,
+                    message=error.message,
+                    execution=ending.execution,
+                )
+            )
+        return Ended(published=False, error=error.name, cause=error.message)
+
+    def sweep(self, *, now: datetime) -> "Swept":
+        """Find what nobody ended or told: lost runs, late runs, stale pipelines."""
+        swept = Swept()
+        for pipeline, run_id in list(self._ledger.active()):
+            record = self._ledger.active_run(pipeline, run_id)
+            if record is None or record.told:
+                if record or now - _claimed_at(run_id) > _FORGOTTEN:
+                    self._ledger.forget_active(pipeline, run_id)
+                continue
+            self._sweep_run(record, swept, now=now)
+        for name in list(self._ledger.pipelines()):
+            if self._tell_if_stale(name, now=now):
+                swept.stale.append(name)
+        return swept
+
+    def _sweep_run(self, record: RunRecord, swept: "Swept", *, now: datetime) -> None:
+        if record.state not in LIVE:
+            if now - (record.ended_at or now) > _ENDED_IN_PEACE:
+                self.settle(record, now=now)
+                swept.settled.append(record.run_id)
+            return
+        state = self._executions.describe(record.execution) if self._executions else None
+        if state and state.status in {"RUNNING", "PENDING_REDRIVE"}:
+            if self._tell_if_late(record, now=now):
+                swept.late.append(record.run_id)
+            return
+        status = state.status if state else "FAILED"
+        cause = state.cause if state else "the execution is not known any more"
+        ending = Ending(
+            execution=record.execution,
+            status=status,
+            error=state.error if state else None,
+            cause=cause,
+            event=record.event,
+        )
+        error = _error_of(ending)
+        done = self._ledger.finish_publishing(record.pipeline, record.run_id, self._site.bucket, now=now)
+        self.settle(done or self._give_up(record, ending, error, now=now), now=now)
+        swept.abandoned.append(record.run_id)
+
+    def _tell_if_late(self, record: RunRecord, *, now: datetime) -> bool:
+        export = record.export
+        allowed = export.limits.late_after if export else None
+        waited = now - record.started_at
+        if allowed is None or waited <= allowed or not self._ledger.told_late(record, now=now):
+            return False
+        run = self._document(record, now=now)
+        self._notifier.tell(
+            notices.late(run, _about(record), waited=waited, now=now, place=self._place(record.pipeline))
+        )
+        return True
+
+    def _tell_if_stale(self, name: str, *, now: datetime) -> bool:
+        pipeline = self._ledger.pipeline(name)
+        if pipeline is None or not pipeline.enabled or pipeline.fresh_within is None:
+            return False
+        latest = self._ledger.latest(name)
+        published = latest.last.published_at if latest.last else None
+        since = published or pipeline.deployed_at
+        if now - since <= pipeline.fresh_within or not self._ledger.told_stale(name, last=since, now=now):
+            return False
+        about = parse(Notify, pipeline.event.get("notify", {})).about
+        told = notices.stale(
+            name,
+            self._site.environment,
+            pipeline.event.get("vendor"),
+            about,
+            last=published,
+            fresh_within=pipeline.fresh_within,
+            now=now,
+            owner=pipeline.owner,
+        )
+        self._notifier.tell(told)
+        return True
+
+    def _place(self, pipeline: str) -> notices.Place:
+        record = self._ledger.pipeline(pipeline)
+        return notices.Place(pipeline_runbook=record.runbook if record else None)
+
+    def _document(self, record: RunRecord, *, now: datetime) -> Run:
+        export = record.export
+        event = record.event
+        pipeline = self._ledger.pipeline(record.pipeline)
+        latest = self._ledger.latest(record.pipeline)
+        outcome = record.outcome or Outcome.FAILED
+        known: dict[str, Any] = {}
+        if export:
+            known = {
+                "request": export.request,
+                "watermark": export.watermark,
+                "job": export.job,
+                "polls": export.polls,
+                "trigger": export.trigger,
+                "warnings": export.warnings,
+                "joined": export.joined,
+                "files_planned": export.plan.files if export.plan else 0,
+            }
+        connection = export.connection if export else _text(event.get("connection"))
+        files = self._ledger.files(record.pipeline, record.run_id)
+        return Run(
+            pipeline=record.pipeline,
+            environment=self._site.environment,
+            run_id=record.run_id,
+            outcome=outcome,
+            error=record.error,
+            advice=notices.advice(
+                record.error.name,
+                run_id=record.run_id,
+                environment=self._site.environment,
+                connection=connection,
+                pipeline=record.pipeline,
+            )
+            if record.error
+            else None,
+            published=record.state is RunState.PUBLISHED,
+            manifest=export.manifest if export else None,
+            vendor=export.vendor if export else _text(event.get("vendor")),
+            action=export.action if export else _text(event.get("action")),
+            connection=connection,
+            readers_see=latest.version if latest.last else None,
+            claimed_at=record.claimed_at,
+            started_at=record.started_at,
+            ended_at=record.ended_at or now,
+            attempts=record.attempt,
+            executions=record.executions,
+            files_landed=sum(file.state is FileState.LANDED for file in files),
+            owner=pipeline.owner if pipeline else None,
+            code_version=self._site.code_version,
+            **known,
+        )
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep found, by run_id and by pipeline."""
+
+    abandoned: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+
+
+def _error_of(ending: Ending) -> ExportError:
+    """What a state machine says went wrong, in our words."""
+    message = _message(ending.cause)
+    if ending.status == "ABORTED":
+        return ExportError(name=CancelledError.__name__, message=message or "the execution was stopped from outside")
+    if ending.error and by_name(ending.error):
+        return ExportError(name=ending.error, message=message or ending.error)
+    said = ": ".join(part for part in (ending.error, message) if part)
+    what = "timed out" if ending.status == "TIMED_OUT" else "failed"
+    return ExportError(name=ExecutionLostError.__name__, message=f"the execution {what}{': ' + said if said else ''}")
+
+
+def _message(cause: str | None) -> str:
+    """Lambda wraps an error's message in JSON; other causes are plain."""
+    try:
+        wrapped = json.loads(cause or "")
+    except ValueError:
+        return cause or ""
+    return str(wrapped.get("errorMessage", cause)) if isinstance(wrapped, dict) else cause or ""
+
+
+def _about(record: RunRecord) -> frozenset[About]:
+    if record.export:
+        return record.export.notify.about
+    try:
+        return parse(Notify, record.event.get("notify", {})).about
+    except InvalidEventError:
+        return Notify().about
+
+
+def _claimed_at(run_id: str) -> datetime:
+    return datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,364 @@
+"""The decisions of the export flow: what is to be exported, has the job ended, what is to be downloaded."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from haul import jobs, keys, symbols, waiting
+from haul.errors import (
+    DeadlineExceededError,
+    ExportFailedError,
+    InvalidEventError,
+    PermanentError,
+    PollingFailedError,
+    RateLimitedError,
+    ResultExpiredError,
+    SubmissionInDoubtError,
+    TransientError,
+    UnexpectedResponseError,
+    by_name,
+)
+from haul.ledger import LIVE, Ledger
+from haul.models import vendors
+from haul.models.base import merged, parse
+from haul.models.event import Event, Outcome, Start, unreplaced
+from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef
+from haul.models.ledger import RunRecord
+from haul.models.manifest import Manifest
+from haul.ports import Connect, Connector, Execution, JobReport, Known, Landing, Site
+
+_START_FIELDS = frozenset(Start.model_fields)
+_ITEMS = 40
+_ITEM_BYTES = 256 * 1024 * 1024
+
+
+def schedule(
+    event: dict[str, Any], execution: Execution, *, ledger: Ledger, connect: Connect, site: Site, now: datetime
+) -> Export:
+    """Turn a trigger into a run with a job, or into the reason why there is nothing to do.
+
+    Everything wrong with the event is found before anything is submitted.
+
+    Raises:
+        InvalidInputError: nothing was sent to the vendor but questions.
+        RunAbandonedError: this execution no longer acts for the run.
+        HaulError: as a repeated trigger's run ended, under its own name.
+    """
+    start = read_start(event)
+    opened = ledger.open_run(start, event, execution.id, now=now)
+    if not opened.ours:
+        return _repeated(opened.record, execution, site)
+    record = opened.record
+    if record.export is None:
+        export = _prepared(record, ledger=ledger, connect=connect, site=site, now=now)
+    else:
+        export = _next_attempt(record, resubmit=start.rerun is not None and start.rerun.resubmit)
+    if export.outcome is None:
+        ledger.note(export)
+        connector = connect(export.vendor, export.connection, export.options)
+        export = jobs.obtain(export, connector, ledger, site=site, now=now)
+    if export.outcome is not None:
+        ledger.end(export, now=now)
+        return export
+    return _waiting(export, ledger, now=now, asked=export.wait_seconds)
+
+
+def read_start(event: Mapping[str, Any]) -> Start:
+    """Read as much of an event as says which run it is.
+
+    Raises:
+        InvalidEventError: it does not say so.
+    """
+    return parse(Start, {name: value for name, value in event.items() if name in _START_FIELDS})
+
+
+def _repeated(record: RunRecord, execution: Execution, site: Site) -> Export:
+    """A trigger whose run is another execution's: it joins that run, or ends as it ended."""
+    if record.error and record.outcome not in {Outcome.SUCCEEDED, Outcome.PARTIAL}:
+        raise (by_name(record.error.name) or PermanentError)(record.error.message)
+    event = record.event
+    stub = record.export or Export(
+        run_id=record.run_id,
+        pipeline=record.pipeline,
+        environment=site.environment,
+        execution=execution.id,
+        claimed_at=record.claimed_at,
+        started_at=record.started_at,
+        deadline=record.started_at,
+        vendor=str(event.get("vendor", "")),
+        action=str(event.get("action", "")),
+        connection=str(event.get("connection", "")),
+        request={},
+        request_as_given={},
+        options={},
+    )
+    outcome = Outcome.JOINED if record.state in LIVE else record.outcome
+    return stub.model_copy(update={"execution": execution.id, "outcome": outcome, "joined": record.run_id})
+
+
+def _prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site, now: datetime) -> Export:
+    """Complete and check the event and resolve its symbols, once for all attempts."""
+    raw = record.event
+    deployed = ledger.pipeline(record.pipeline)
+    if deployed and not {"vendor", "action", "connection", "request"} <= raw.keys():
+        raw = merged(deployed.event, raw)
+    if attribute := unreplaced(raw):
+        raise InvalidEventError(
+            f"{attribute} was not filled in; only a schedule does that: fire the schedule, or write the value"
+        )
+    event = vendors.checked(parse(Event, raw))
+    upstream = _upstream(event, ledger)
+    latest = ledger.settled_latest(record.pipeline, site.bucket, now=now)
+    export = Export(
+        run_id=record.run_id,
+        pipeline=record.pipeline,
+        environment=site.environment,
+        attempt=record.attempt,
+        execution=record.execution,
+        claimed_at=record.claimed_at,
+        started_at=record.started_at,
+        deadline=record.started_at + event.limits.deadline,
+        vendor=event.vendor,
+        action=event.action,
+        connection=event.connection,
+        request=event.request,
+        request_as_given=event.request,
+        options=event.options,
+        landing=event.landing,
+        limits=event.limits,
+        notify=event.notify,
+        trigger=event.trigger,
+        source=event.source,
+    )
+    wanted = deployed.manifest_outcomes if deployed else None
+    if upstream and wanted is not None and upstream.outcome not in wanted:
+        message = (
+            f"the upstream run {upstream.run_id} ended {upstream.outcome}, and this pipeline waits for "
+            + " or ".join(wanted)
+        )
+        return export.model_copy(update={"outcome": Outcome.NOTHING_NEW, "message": message})
+    facts = symbols.Facts(
+        started_at=record.claimed_at,
+        scheduled_at=event.trigger.scheduled_at,
+        last_success_started_at=latest.last.started_at if latest.last else None,
+        upstream=upstream,
+    )
+    connector = connect(event.vendor, event.connection, event.options)
+    prepared = connector.prepare(
+        symbols.resolve(event.request, facts),
+        Known(last_version=latest.version, last_version_created_at=latest.version_created_at),
+    )
+    return export.model_copy(
+        update={
+            "request": prepared.request,
+            "mode": "delta" if prepared.is_delta else "full",
+            "watermark": prepared.watermark,
+            "warnings": list(prepared.warnings),
+            "outcome": Outcome.NOTHING_NEW if prepared.nothing_new else None,
+            "message": prepared.nothing_new,
+        }
+    )
+
+
+def _upstream(event: Event, ledger: Ledger) -> Manifest | None:
+    if event.source is None or event.source.manifest is None:
+        return None
+    place = event.source.manifest
+    named = keys.run_of_manifest(place.key)
+    found = ledger.manifest(*named) if named else None
+    if found is None:
+        raise InvalidEventError(f"source.manifest.key: there is no manifest {place.key} in the landing bucket")
+    return found
+
+
+def _next_attempt(record: RunRecord, *, resubmit: bool) -> Export:
+    export = record.export
+    assert export is not None  # noqa: S101 - the caller looked
+    if export.attempt == record.attempt:
+        return export
+    return export.model_copy(
+        update={
+            "attempt": record.attempt,
+            "execution": record.execution,
+            "started_at": record.started_at,
+            "deadline": record.started_at + export.limits.deadline,
+            "status": JobStatus.RUNNING,
+            "job": Job(),
+            "wait_seconds": 0,
+            "failed_polls": 0,
+            "progress": None,
+            "plan": None,
+            "resubmit": resubmit,
+        }
+    )
+
+
+def check(export: Export, *, ledger: Ledger, connector: Connector, site: Site, now: datetime) -> Export:
+    """Look once where the job stands; where there is none yet, try to get it.
+
+    A rate limit is a longer wait, and a poll that fails is not a failed job.
+
+    Raises:
+        DeadlineExceededError: it is still running and its time is up.
+        SubmissionInDoubtError: the time is up, and it never showed.
+        ExportFailedError: the vendor gave up on it.
+        ResultExpiredError: the vendor has deleted its result.
+        PollingFailedError: too many polls in a row were not answered.
+        RunAbandonedError: this attempt was given up.
+    """
+    export = export.model_copy(update={"polls": export.polls + 1, "wait_seconds": 0})
+    if export.job.id is None and export.job.result_id is None:
+        export = jobs.obtain(export, connector, ledger, site=site, now=now)
+        if export.outcome is not None:
+            ledger.end(export, now=now)
+            return export
+        return _still_waiting(export, ledger, now=now, asked=export.wait_seconds)
+    try:
+        report = connector.status(export.job)
+    except RateLimitedError as error:
+        return _still_waiting(export, ledger, now=now, asked=error.retry_after or 60)
+    except (TransientError, UnexpectedResponseError) as error:
+        failed = export.failed_polls + 1
+        if failed >= site.poll_failures_allowed:
+            raise PollingFailedError(
+                f"{failed} polls in a row failed; the last one: {error}. Job {export.job.id} may be fine"
+            ) from error
+        return _still_waiting(export.model_copy(update={"failed_polls": failed}), ledger, now=now)
+    export = export.model_copy(update={"failed_polls": 0, "progress": report.progress, "status": report.status})
+    return _looked(export, report, ledger=ledger, connector=connector, now=now)
+
+
+def _looked(export: Export, report: JobReport, *, ledger: Ledger, connector: Connector, now: datetime) -> Export:
+    found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
+    job_id = export.job.id
+    match report.status:
+        case JobStatus.RUNNING:
+            return _still_waiting(export, ledger, now=now)
+        case JobStatus.UNKNOWN:
+            warning = f'the vendor calls the job "{report.word}", which Haul does not know and waits on'
+            warnings = [*dict.fromkeys([*export.warnings, warning])]
+            return _still_waiting(export.model_copy(update={"warnings": warnings}), ledger, now=now)
+        case JobStatus.SUCCEEDED:
+            expires = report.result_expires_at
+            if expires is None and connector.capabilities.result_lives:
+                expires = now + connector.capabilities.result_lives
+            if found and found[0].job_id == job_id:
+                facts = {"result_id": report.result_id, "result_expires_at": expires}
+                ledger.change_job(found[0], lambda record: record.model_copy(update=facts))
+            job = export.job.model_copy(
+                update={
+                    "result_id": report.result_id,
+                    "finished_seen_at": now,
+                    "result_expires_at": expires,
+                    "vendor_counts": report.counts,
+                }
+            )
+            done = export.model_copy(update={"job": job})
+            ledger.note(done)
+            return done
+        case JobStatus.FAILED | JobStatus.CANCELLED:
+            why = report.reason or "the vendor gives no reason"
+            if found and found[0].job_id == job_id:
+                jobs.end(ledger, found[0], why)
+            verb = "failed" if report.status is JobStatus.FAILED else "cancelled"
+            raise ExportFailedError(f"{export.vendor} {verb} job {job_id}: {why}")
+        case JobStatus.EXPIRED:
+            if found and found[0].job_id == job_id:
+                jobs.end(ledger, found[0], "its result has expired")
+            raise ResultExpiredError(f"{export.vendor} has deleted the result of job {job_id}")
+        case _:
+            assert_never(report.status)
+
+
+def _still_waiting(export: Export, ledger: Ledger, *, now: datetime, asked: float = 0) -> Export:
+    if now >= export.deadline:
+        hours = f"{export.limits.deadline.total_seconds() / 3600:g} h"
+        if export.job.in_doubt:
+            raise SubmissionInDoubtError(
+                f"the reply to a submission was lost, and no job of it showed within {hours}; it may or may not exist"
+            )
+        what = f"job {export.job.id} still runs" if export.job.id else "no job could be submitted"
+        raise DeadlineExceededError(f"{what} after {hours}, the run's deadline")
+    return _waiting(export, ledger, now=now, asked=asked)
+
+
+def _waiting(export: Export, ledger: Ledger, *, now: datetime, asked: float = 0) -> Export:
+    """Settle how long to wait, and keep the attempt's state; a finished job does not wait."""
+    if export.status is JobStatus.SUCCEEDED:
+        ledger.note(export)
+        return export
+    seconds = waiting.next_wait(
+        export.elapsed(now),
+        left=(export.deadline - now).total_seconds(),
+        history=ledger.latest(export.pipeline).waited_seconds,
+        floor=export.limits.poll_floor_seconds,
+        retry_after=asked or None,
+    )
+    export = export.model_copy(update={"wait_seconds": seconds})
+    ledger.note(export, next_poll_at=now + timedelta(seconds=seconds))
+    return export
+
+
+def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landing) -> Export:
+    """List what the job made, keep the vendor's own documents, and lay out who downloads what.
+
+    Raises:
+        ResultExpiredError: the result is gone.
+        RetypedColumnError: a column changed its type and the run is to fail then.
+        RunAbandonedError: this attempt was given up.
+    """
+    ledger.note(export)
+    try:
+        contents = connector.contents(export.job)
+    except ResultExpiredError:
+        found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
+        if found:
+            jobs.end(ledger, found[0], "its result has expired")
+        raise
+    for what, document in contents.evidence.items():
+        landing.write_document(keys.evidence(export.pipeline, export.run_id, what), json.dumps(document))
+    planned = [
+        PlannedFile(n=n, key=keys.raw(export.pipeline, file.dataset, export.run_id, file.name), file=file)
+        for n, file in enumerate(contents.files)
+    ]
+    items = batched(planned)
+    items_key = keys.plan(export.pipeline, export.run_id, export.attempt)
+    contents_key = keys.contents(export.pipeline, export.run_id, export.attempt)
+    landing.write_document(contents_key, contents.to_json())
+    landing.write_document(items_key, json.dumps([item.model_dump(mode="json", by_alias=True) for item in items]))
+    warnings = [*dict.fromkeys([*export.warnings, *contents.warnings])]
+    export = export.model_copy(
+        update={
+            "warnings": warnings,
+            "plan": PlanRef(
+                bucket=landing.bucket,
+                key=items_key,
+                contents_key=contents_key,
+                files=len(planned),
+                items=len(items),
+                concurrency=connector.capabilities.connections,
+            ),
+        }
+    )
+    ledger.note(export)
+    return export
+
+
+def batched(files: Sequence[PlannedFile]) -> list[PlanItem]:
+    """Group files so that a child of the map has worthwhile work.
+
+    Of known sizes, up to 256 MB go into one child; of unknown ones as many as leave some forty children.
+    """
+    per_item = -(-len(files) // _ITEMS)
+    groups: list[list[PlannedFile]] = []
+    room = 0
+    for planned in files:
+        size = planned.file.bytes
+        if groups and (size <= room if size is not None else len(groups[-1]) < per_item):
+            groups[-1].append(planned)
+            room -= size or 0
+        else:
+            groups.append([planned])
+            room = _ITEM_BYTES - (size or _ITEM_BYTES)
+    return [PlanItem(item=number, files=group) for number, group in enumerate(groups)]

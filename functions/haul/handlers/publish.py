@@ -1,0 +1,25 @@
+"""State "Publish": everything is there, or the first thing that is not, under its own name."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.parser import event_parser
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from haul import publishing, wiring
+from haul.models.export import Export
+from haul.observability import logger
+
+
+@logger.inject_lambda_context(correlation_id_path="run_id", clear_state=True)
+@event_parser(model=Export)
+def lambda_handler(export: Export, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+    published = publishing.publish(
+        export,
+        ledger=wiring.ledger(),
+        landing=wiring.landing(),
+        seller=wiring.seller(export),
+        site=wiring.site(),
+        now=wiring.now(),
+    )
+    logger.info("run published", manifest=published.manifest, outcome=published.outcome)
+    return published.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,344 @@
+"""Getting the one job of a run: adopting, sharing, joining or submitting it.
+
+The job's record in the ledger decides. Only the writer whose INTENT won may submit; everybody else uses, shares or
+looks for what that one made. A lost reply leaves the INTENT standing: the job is then in doubt, and is looked for
+until it shows up, a person says `resubmit`, or the deadline ends the run.
+"""
+
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+
+from haul.errors import (
+    CredentialsRefusedError,
+    ExportFailedError,
+    InvalidInputError,
+    LedgerBusyError,
+    MissingCapabilityError,
+    QuotaExceededError,
+    RateLimitedError,
+    RequestRejectedError,
+    TransientError,
+    UnexpectedResponseError,
+    VendorUnavailableError,
+)
+from haul.ledger import Ledger, require_current
+from haul.models.base import digest
+from haul.models.event import Outcome
+from haul.models.export import Export, Job, JobStatus
+from haul.models.ledger import JobPhase, JobRecord
+from haul.ports import Connector, Found, Site
+
+_ROUNDS = 10
+_NOTHING_WAS_MADE = (
+    RateLimitedError,
+    RequestRejectedError,
+    CredentialsRefusedError,
+    MissingCapabilityError,
+    QuotaExceededError,
+    InvalidInputError,
+)
+"""Answers to a submission that prove there is no job."""
+
+
+class _Next(Enum):
+    AGAIN = auto()
+
+
+def fingerprint(export: Export, connector: Connector) -> str:
+    """What makes two requests ask for the same result."""
+    return digest(
+        {
+            "vendor": export.vendor,
+            "action": export.action,
+            "account": connector.account,
+            "request": export.request,
+        }
+    )
+
+
+def obtain(export: Export, connector: Connector, ledger: Ledger, *, site: Site, now: datetime) -> Export:
+    """Get this run's job, or end the run JOINED; called again it finds what it made.
+
+    The export's `retry_after` seconds stand in `wait_seconds` where the vendor asked to come back later.
+
+    Raises:
+        QuotaExceededError: nothing was submitted, the day's submissions are used up.
+        VendorUnavailableError: nothing was submitted, the vendor could not be reached.
+        PermanentError: nothing was submitted, for the reason it says.
+    """
+    record = ledger.run(export.pipeline, export.run_id)
+    if record:
+        require_current(record, export.execution)
+    export = export.model_copy(update={"fingerprint": fingerprint(export, connector)})
+    for _ in range(_ROUNDS):
+        step = _step(export, connector, ledger, site=site, now=now)
+        if step is not _Next.AGAIN:
+            return step
+    raise LedgerBusyError("several runs want the same job at once")
+
+
+def _step(export: Export, connector: Connector, ledger: Ledger, *, site: Site, now: datetime) -> "Export | _Next":
+    found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
+    if found is None:
+        return _make(export, connector, ledger, None, None, site=site, now=now)
+    record, etag = found
+    if record.phase is JobPhase.ENDED:
+        if record.owner == me(export) and record.attempt == export.attempt and record.job_id:
+            raise ExportFailedError(f"job {record.job_id} of this attempt ended: {record.why_ended}")
+        return _make(export, connector, ledger, record, etag, site=site, now=now)
+    if record.owner != me(export):
+        return _share_or_take_over(export, ledger, record, etag)
+    if record.phase is JobPhase.SUBMITTED:
+        return _use_own(export, connector, ledger, record, now=now)
+    return _look_for(export, connector, ledger, record, etag, site=site, now=now)
+
+
+def me(export: Export) -> str:
+    """How a run is named in a job's record."""
+    return f"{export.pipeline}/{export.run_id}"
+
+
+def _make(
+    export: Export,
+    connector: Connector,
+    ledger: Ledger,
+    record: JobRecord | None,
+    etag: str | None,
+    *,
+    site: Site,
+    now: datetime,
+) -> "Export | _Next":
+    """There is no live job: adopt a finished one, or submit."""
+    submissions = record.submissions if record else 0
+    draft = JobRecord(
+        vendor=export.vendor,
+        account=connector.account,
+        fingerprint=export.fingerprint or "",
+        phase=JobPhase.SUBMITTED,
+        owner=me(export),
+        attempt=export.attempt,
+        intent_at=now,
+        submissions=submissions,
+        revision=record.revision if record else 0,
+    )
+    if export.options.get("reuse_available_export", True) and not export.resubmit:
+        for shown in _find(connector, export):
+            if connector.capabilities.content_fixed_by_request and _is_whole(shown, connector, now=now):
+                adopted = draft.model_copy(update=_facts(shown) | {"adopted": True})
+                current, won = ledger.put_job(adopted, etag)
+                return _with_job(export, current, now=now) if won else _Next.AGAIN
+    return _submit(export, connector, ledger, draft, etag, site=site, now=now)
+
+
+def _submit(
+    export: Export,
+    connector: Connector,
+    ledger: Ledger,
+    draft: JobRecord,
+    etag: str | None,
+    *,
+    site: Site,
+    now: datetime,
+) -> "Export | _Next":
+    limit = connector.capabilities.submissions_per_day
+    number = draft.submissions + 1
+    if limit is not None:
+        people = export.trigger.type == "manual" and bool(export.options.get("spend_reserved_submission"))
+        ledger.count_submission(
+            export.vendor,
+            connector.account,
+            f"{draft.fingerprint[:16]}#{number}",
+            limit=limit,
+            reserve=0 if people else site.quota_reserve,
+            now=now,
+        )
+    intent, won = ledger.put_job(draft.model_copy(update={"phase": JobPhase.INTENT, "submissions": number}), etag)
+    if not won:
+        return _Next.AGAIN
+    try:
+        job_id = connector.schedule(export.request, run_id=export.run_id)
+    except _NOTHING_WAS_MADE as error:
+        _withdraw(ledger, intent, error)
+        if isinstance(error, RateLimitedError):
+            return export.model_copy(update={"job": Job(), "wait_seconds": round(error.retry_after or 60)})
+        raise
+    except VendorUnavailableError as error:
+        if not error.sent:
+            _withdraw(ledger, intent, error)
+            raise
+        return _in_doubt(export, intent)
+    except UnexpectedResponseError:
+        return _in_doubt(export, intent)
+    submitted = ledger.change_job(
+        intent,
+        lambda current: (
+            current.model_copy(update={"phase": JobPhase.SUBMITTED, "job_id": job_id, "submitted_at": now})
+            if current.phase is JobPhase.INTENT and current.submissions == number
+            else None
+        ),
+    )
+    return _with_job(export, submitted, now=now)
+
+
+def _withdraw(ledger: Ledger, intent: JobRecord, error: Exception) -> None:
+    """Take an intent back that certainly made no job, so that the next try may submit."""
+    ledger.change_job(
+        intent,
+        lambda current: (
+            current.model_copy(
+                update={
+                    "phase": JobPhase.ENDED,
+                    "submissions": intent.submissions - 1,
+                    "why_ended": f"never submitted: {type(error).__name__}",
+                }
+            )
+            if current.phase is JobPhase.INTENT and current.submissions == intent.submissions
+            else None
+        ),
+    )
+
+
+def _use_own(
+    export: Export, connector: Connector, ledger: Ledger, record: JobRecord, *, now: datetime
+) -> "Export | _Next":
+    """The run has its job. A later attempt looks whether it is still worth waiting for."""
+    if record.attempt == export.attempt:
+        return _with_job(export, record, now=now)
+    job = _job(record)
+    report = connector.status(job) if record.job_id else None
+    if report and report.status in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
+        end(ledger, record, report.reason or f"the vendor calls it {report.status.lower()}")
+        return _Next.AGAIN
+    expires = (report.result_expires_at if report else None) or record.result_expires_at
+    finished = report is None or report.status is JobStatus.SUCCEEDED
+    if finished and expires and expires <= now:
+        end(ledger, record, "its result has expired")
+        return _Next.AGAIN
+    if finished and export.resubmit:
+        end(ledger, record, "a person asked for a new one")
+        return _Next.AGAIN
+    if finished and not connector.capabilities.content_fixed_by_request and record.intent_at < export.claimed_at:
+        end(ledger, record, "it finished before this run began, and a new one may have newer data")
+        return _Next.AGAIN
+    adopted = ledger.change_job(
+        record,
+        lambda current: (
+            current.model_copy(update={"attempt": export.attempt, "adopted": True})
+            if current.owner == me(export) and current.phase is JobPhase.SUBMITTED
+            else None
+        ),
+    )
+    return _with_job(export, adopted, now=now) if adopted.phase is JobPhase.SUBMITTED else _Next.AGAIN
+
+
+def _look_for(
+    export: Export,
+    connector: Connector,
+    ledger: Ledger,
+    record: JobRecord,
+    etag: str,
+    *,
+    site: Site,
+    now: datetime,
+) -> "Export | _Next":
+    """Somebody had the right to submit and was not heard of since: ask the vendor."""
+    can = connector.capabilities
+    may_be_older = can.content_fixed_by_request and export.options.get("reuse_available_export", True)
+    for shown in _find(connector, export):
+        made_since = shown.created_at is not None and shown.created_at >= record.intent_at.replace(microsecond=0)
+        if shown.status in {JobStatus.RUNNING, JobStatus.UNKNOWN, JobStatus.SUCCEEDED} and (
+            made_since or (may_be_older and _is_whole(shown, connector, now=now))
+        ):
+            seen = record.model_copy(update=_facts(shown) | {"phase": JobPhase.SUBMITTED, "attempt": export.attempt})
+            current, won = ledger.put_job(seen, etag)
+            return _with_job(export, current, now=now) if won else _Next.AGAIN
+    a_person_says_so = export.resubmit and record.attempt < export.attempt
+    certainly_absent = can.lists_running_jobs and now - record.intent_at > can.listing_lag
+    if a_person_says_so or certainly_absent:
+        draft = record.model_copy(update={"attempt": export.attempt, "intent_at": now, "job_id": None})
+        return _submit(export, connector, ledger, draft, etag, site=site, now=now)
+    return _in_doubt(export, record)
+
+
+def _share_or_take_over(export: Export, ledger: Ledger, record: JobRecord, etag: str) -> "Export | _Next":
+    owner_pipeline, owner_run = record.owner.split("/")
+    if ledger.is_live(record.owner):
+        if owner_pipeline == export.pipeline:
+            return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
+        if me(export) not in record.shared_with:
+            shared = record.model_copy(update={"shared_with": [*record.shared_with, me(export)]})
+            record, won = ledger.put_job(shared, etag)
+            if not won:
+                return _Next.AGAIN
+        if record.phase is JobPhase.INTENT:
+            return _in_doubt(export, record)
+        return export.model_copy(update={"job": _job(record).model_copy(update={"adopted": True})})
+    others = [other for other in record.shared_with if other != me(export)]
+    # One attempt back, so that this attempt looks at the job before it trusts it.
+    taken = record.model_copy(update={"owner": me(export), "attempt": export.attempt - 1, "shared_with": others})
+    ledger.put_job(taken, etag)
+    return _Next.AGAIN
+
+
+def _find(connector: Connector, export: Export) -> list[Found]:
+    """Look, where the vendor lists anything; a list that cannot be had now shows nothing."""
+    can = connector.capabilities
+    if not (can.lists_finished_jobs or can.lists_running_jobs):
+        return []
+    try:
+        return connector.find(export.request)
+    except TransientError:
+        if export.job.in_doubt:
+            return []
+        raise
+
+
+def _is_whole(shown: Found, connector: Connector, *, now: datetime) -> bool:
+    lives_on = shown.result_expires_at is None or shown.result_expires_at - now >= connector.capabilities.adoptable_for
+    return shown.status is JobStatus.SUCCEEDED and lives_on
+
+
+def _facts(shown: Found) -> dict[str, Any]:
+    return {
+        "job_id": shown.job_id,
+        "result_id": shown.result_id,
+        "result_expires_at": shown.result_expires_at,
+        "submitted_at": None,
+    }
+
+
+def end(ledger: Ledger, record: JobRecord, why: str) -> None:
+    """The job has no usable result: the next one who is allowed to may submit."""
+    ledger.change_job(
+        record,
+        lambda current: (
+            current.model_copy(update={"phase": JobPhase.ENDED, "why_ended": why})
+            if current.phase is JobPhase.SUBMITTED and current.submissions == record.submissions
+            else None
+        ),
+    )
+
+
+def _job(record: JobRecord) -> Job:
+    return Job(
+        id=record.job_id,
+        result_id=record.result_id,
+        adopted=record.adopted,
+        submitted_at=record.submitted_at,
+        result_expires_at=record.result_expires_at,
+        submissions=record.submissions,
+    )
+
+
+def _with_job(export: Export, record: JobRecord, *, now: datetime) -> Export:
+    job = _job(record)
+    if job.result_id:
+        done = job.model_copy(update={"finished_seen_at": now})
+        return export.model_copy(update={"job": done, "status": JobStatus.SUCCEEDED})
+    return export.model_copy(update={"job": job, "status": JobStatus.RUNNING})
+
+
+def _in_doubt(export: Export, record: JobRecord) -> Export:
+    job = Job(in_doubt=True, submitted_at=record.intent_at, submissions=record.submissions)
+    return export.model_copy(update={"job": job, "status": JobStatus.RUNNING})

@@ -1,0 +1,261 @@
+"""The decision of the publish step: is everything there, and what does the manifest say."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from haul import keys
+from haul.errors import IncompleteDownloadError, PermanentError, RunAbandonedError, RunNotFoundError, by_name
+from haul.ledger import Ledger, require_current
+from haul.models.base import digest
+from haul.models.event import Outcome
+from haul.models.export import Contents, Dataset, Export
+from haul.models.ledger import Draft, FileRecord, FileState, Latest, RunRecord, RunState
+from haul.models.manifest import (
+    CostEstimate,
+    Evidence,
+    Freshness,
+    Manifest,
+    ManifestDataset,
+    ManifestFile,
+    RunFacts,
+    Totals,
+    Vendor,
+)
+from haul.ports import Landing, Site
+
+_INLINE_COLUMNS_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Seller:
+    """What a manifest says about the vendor's side: see `haul.ports.Connector` and its capabilities."""
+
+    account: str
+    tenant: str | None
+    api: str
+    submissions_per_day: int | None
+
+
+def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller, site: Site, now: datetime) -> Export:
+    """Compare plan and records, and make the run visible by one conditional write.
+
+    Raises:
+        HaulError: of the first file that did not land, under its own name.
+        IncompleteDownloadError: a planned file has no record.
+        RunAbandonedError: this attempt was given up.
+    """
+    record = ledger.run(export.pipeline, export.run_id)
+    if record is None:
+        raise RunNotFoundError(f"{export.pipeline} has no run {export.run_id}")
+    if record.execution != export.execution or record.state not in {RunState.PUBLISHING, RunState.PUBLISHED}:
+        require_current(record, export.execution)
+        contents, files = landed_files(export, ledger, landing)
+        drafting = _Drafting(export, contents, files, ledger.latest(export.pipeline), landing, now)
+        used = ledger.submissions(export.vendor, seller.account, now=now)
+        ledger.begin_publishing(export, drafting.draft(record, seller, site, used=used), now=now)
+    published = ledger.finish_publishing(export.pipeline, export.run_id, site.bucket, now=now)
+    if published is None:
+        raise RunAbandonedError(f"run {export.run_id} is not being published any more")
+    manifest = keys.uri(site.bucket, keys.manifest(export.pipeline, export.run_id))
+    return export.model_copy(update={"outcome": published.outcome, "manifest": manifest})
+
+
+def landed_files(export: Export, ledger: Ledger, landing: Landing) -> tuple[Contents, list[FileRecord]]:
+    """Read what was planned and what landed; the same number of both, in the plan's order."""
+    if export.plan is None:
+        raise IncompleteDownloadError("the run has no plan")
+    raw = landing.read(export.plan.contents_key)
+    if raw is None:
+        raise IncompleteDownloadError(f"the plan {export.plan.contents_key} is gone")
+    contents = Contents.model_validate_json(raw)
+    records = {record.n: record for record in ledger.files(export.pipeline, export.run_id)}
+    found = []
+    for n, file in enumerate(contents.files):
+        record = records.get(n)
+        if record is None or record.result_id != export.job.result_id:
+            raise IncompleteDownloadError(f"{file.vendor_name} was planned, but nothing is known of its download")
+        if record.error and record.state is FileState.FAILED:
+            kind = by_name(record.error.name) or PermanentError
+            raise kind(f"{record.error.message}, {_times(record.tries)}")
+        if record.landed is None or record.state is not FileState.LANDED:
+            raise IncompleteDownloadError(
+                f"the download of {file.vendor_name} stopped half-way, {_times(record.tries)}"
+            )
+        found.append(record)
+    return contents, found
+
+
+def _times(tries: int) -> str:
+    return {1: "once", 2: "twice", 3: "three times", 4: "four times"}.get(tries, f"{tries} times")
+
+
+def schema_fingerprint(dataset: Dataset) -> str:
+    """What stays the same as long as a reader's table fits: names, types, keys and format."""
+    shape = {
+        "columns": [[column.name, column.type, column.nullable] for column in dataset.columns],
+        "key": dataset.primary_key,
+        "format": dataset.format.model_dump(mode="json"),
+    }
+    return f"sha256:{digest(shape)}"
+
+
+@dataclass(frozen=True)
+class _Drafting:
+    """Everything that a manifest is made of, but for its place in the sequence."""
+
+    export: Export
+    contents: Contents
+    files: Sequence[FileRecord]
+    latest: Latest
+    landing: Landing
+    now: datetime
+
+    def draft(self, record: RunRecord, seller: Seller, site: Site, *, used: int) -> Draft:
+        export = self.export
+        datasets = [self._dataset(dataset) for dataset in self.contents.datasets]
+        waited = _seconds(export.job.submitted_at or export.started_at, export.job.finished_seen_at)
+        created = export.watermark.to_created_at
+        manifest = Manifest(
+            outcome=Outcome.SUCCEEDED,
+            warnings=export.warnings,
+            pipeline=export.pipeline,
+            environment=export.environment,
+            run_id=export.run_id,
+            sequence=0,
+            published_at=self.now,
+            vendor=Vendor(
+                name=export.vendor,
+                action=export.action,
+                connection=export.connection,
+                tenant=seller.tenant,
+                api=seller.api,
+            ),
+            request=export.request,
+            request_as_given=export.request_as_given,
+            mode=export.mode,
+            watermark=export.watermark,
+            job=export.job,
+            totals=self._totals(datasets),
+            datasets=datasets,
+            tables_added=self.contents.tables_added,
+            tables_dropped=self.contents.tables_dropped,
+            evidence=[Evidence(what=what, uri=self._evidence_uri(what)) for what in self.contents.evidence],
+            classification=export.landing.classification,
+            expires_on=_expires(export, self.now),
+            run=RunFacts(
+                started_at=export.claimed_at,
+                waited_s=round(waited),
+                downloaded_s=round(_seconds(export.job.finished_seen_at, self.now)),
+                polls=export.polls,
+                attempts=export.attempt,
+                executions=record.executions,
+                code_version=site.code_version,
+                trigger=export.trigger,
+            ),
+            freshness=Freshness(vendor_created_to_published_s=round(_seconds(created, self.now)) if created else None),
+            cost_estimate=_cost(export, self.files, used=used, limit=seller.submissions_per_day),
+        )
+        learned = waited if export.job.submitted_at and not export.job.adopted else None
+        return Draft(
+            manifest=manifest.model_dump(mode="json", by_alias=True),
+            version=export.watermark.to,
+            version_created_at=created,
+            waited_seconds=learned,
+            schemas={dataset.name: dataset.schema_fingerprint for dataset in datasets},
+        )
+
+    def _totals(self, datasets: Sequence[ManifestDataset]) -> Totals:
+        landed = [record.landed for record in self.files if record.landed]
+        return Totals(
+            datasets=len(datasets),
+            files=len(landed),
+            bytes=sum(file.bytes for file in landed),
+            bytes_uncompressed=_sum([file.bytes_uncompressed for file in landed]),
+            rows=_sum([file.rows for file in landed]),
+        )
+
+    def _dataset(self, dataset: Dataset) -> ManifestDataset:
+        landed = [
+            ManifestFile(
+                **record.landed.model_dump(),
+                part=remote.part,
+                vendor_file_id=remote.vendor_file_id,
+                vendor_name=remote.vendor_name,
+            )
+            for remote, record in zip(self.contents.files, self.files, strict=True)
+            if remote.dataset == dataset.name and record.landed
+        ]
+        actions: Counter[str] = Counter()
+        for file in landed:
+            actions.update(file.row_actions or {})
+        counted = any(file.row_actions is not None for file in landed)
+        fingerprint = schema_fingerprint(dataset)
+        known = self.latest.schemas
+        body = dataset.model_dump(mode="json")
+        columns_uri = None
+        if len(dataset.to_json()) > _INLINE_COLUMNS_BYTES:
+            what = f"columns-{dataset.name}"
+            key = keys.evidence(self.export.pipeline, self.export.run_id, what)
+            self.landing.write_document(key, dataset.to_json())
+            columns_uri = self._evidence_uri(what)
+            body["columns"] = []
+        return ManifestDataset.model_validate(
+            body
+            | {
+                "rows": _sum([file.rows for file in landed]),
+                "row_actions": {action: actions[action] for action in "+u-"} if counted else None,
+                "location": keys.uri(
+                    self.landing.bucket, keys.dataset(self.export.pipeline, dataset.name, self.export.run_id)
+                ),
+                "schema_fingerprint": fingerprint,
+                "schema_changed": bool(known) and known.get(dataset.name) != fingerprint,
+                "columns_uri": columns_uri,
+                "files": landed,
+            }
+        )
+
+    def _evidence_uri(self, what: str) -> str:
+        return keys.uri(self.landing.bucket, keys.evidence(self.export.pipeline, self.export.run_id, what))
+
+
+def _expires(export: Export, now: datetime) -> str | None:
+    days = export.landing.retention_days
+    return f"{now + timedelta(days=days):%Y-%m-%d}" if days else None
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float:
+    return max(0.0, (end - begin).total_seconds()) if begin and end else 0.0
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+_TRANSITION_USD = 25e-6
+_GB_SECOND_USD = 13.3334e-6
+_S3_WRITE_USD = 5e-6
+_PART_BYTES = 16 * 1024 * 1024
+_DOWNLOAD_GB = 1.769 / 1.024
+_SMALL_GB = 0.25
+
+
+def _cost(export: Export, files: Sequence[FileRecord], *, used: int, limit: int | None) -> CostEstimate:
+    """Estimate at list prices of us-east-1, arm64: state transitions, Lambda's memory by time, S3's writes."""
+    items = export.plan.items if export.plan else 0
+    transitions = 10 + 3 * export.polls + 3 * items
+    seconds = sum(file.seconds for file in files)
+    gb_seconds = seconds * _DOWNLOAD_GB + (6 + export.polls) * 0.5 * _SMALL_GB
+    parts = sum(2 + (file.landed.bytes if file.landed else 0) // _PART_BYTES for file in files)
+    requests = 14 + 2 * export.polls + parts + 4 * len(files)
+    usd = transitions * _TRANSITION_USD + gb_seconds * _GB_SECOND_USD + requests * _S3_WRITE_USD
+    return CostEstimate(
+        usd=round(usd, 6),
+        transitions=transitions,
+        gb_seconds=round(gb_seconds, 1),
+        s3_requests=requests,
+        submissions_today=used if limit is not None else None,
+        submissions_limit=limit,
+    )

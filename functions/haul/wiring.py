@@ -1,0 +1,137 @@
+"""What handlers work with, built from the environment once per cold start."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from haul import connectors
+from haul.adapters.ledger import S3Store
+from haul.adapters.secrets import Secret
+from haul.ledger import Ledger
+from haul.models.export import Download, Export
+from haul.ports import Connector, Site
+from haul.settings import Settings
+
+if TYPE_CHECKING:
+    from haul.adapters.landing import S3Landing
+    from haul.downloads import Downloader
+    from haul.endings import Endings
+    from haul.publishing import Seller
+
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=20,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+    signature_version="v4",
+)
+_S3_CONFIG = _CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style": "path"}))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@cache
+def settings() -> Settings:
+    return Settings.from_env()
+
+
+@cache
+def client(service: str) -> Any:
+    """A client of an AWS service; endpoint and region come from the environment."""
+    return boto3.client(service, config=_S3_CONFIG if service == "s3" else _CONFIG)  # type: ignore[call-overload]
+
+
+@cache
+def site() -> Site:
+    known = settings()
+    return Site(
+        environment=known.environment,
+        bucket=known.landing_bucket,
+        quota_reserve=known.quota_reserve,
+        poll_failures_allowed=known.poll_failures_allowed,
+        code_version=known.code_version,
+    )
+
+
+def ledger() -> Ledger:
+    """A ledger with a writer of its own: one per invocation."""
+    return Ledger(S3Store(settings().landing_bucket, client("s3")))
+
+
+def landing() -> "S3Landing":
+    from haul.adapters.landing import S3Landing  # noqa: PLC0415 - polls do without it
+
+    return S3Landing(settings().landing_bucket, client("s3"))
+
+
+@cache
+def _secret(name: str) -> Secret:
+    return Secret(name, client("secretsmanager"))
+
+
+_connectors: dict[tuple[str, str, str], Connector] = {}
+
+
+def connect(vendor: str, connection: str, options: Mapping[str, Any]) -> Connector:
+    """The connector of a connection, kept while the process lives so that its token is used again."""
+    key = (vendor, connection, repr(sorted(options.items())))
+    if key not in _connectors:
+        secret = _secret(settings().secret_prefix + connection)
+        secret.current()
+        _connectors[key] = connectors.connect(vendor, secret, options)
+    return _connectors[key]
+
+
+def connector(of: Export | Download) -> Connector:
+    return connect(of.vendor, of.connection, of.options)
+
+
+def seller(export: Export) -> "Seller":
+    from haul.publishing import Seller  # noqa: PLC0415 - only Publish needs it
+
+    connector = connect(export.vendor, export.connection, export.options)
+    return Seller(
+        account=connector.account,
+        tenant=connector.tenant,
+        api=connector.capabilities.api,
+        submissions_per_day=connector.capabilities.submissions_per_day,
+    )
+
+
+def downloader(wanted: Download) -> "Downloader":
+    from haul.downloads import Downloader  # noqa: PLC0415 - only Download needs it
+    from haul.transfer import land_file  # noqa: PLC0415
+
+    return Downloader(
+        wanted=wanted,
+        ledger=ledger(),
+        connector=connector(wanted),
+        landing=landing(),
+        land_file=land_file,
+        pause=time.sleep,
+        clock=now,
+    )
+
+
+def endings() -> "Endings":
+    from haul.adapters.executions import StepFunctionsExecutions  # noqa: PLC0415 - only the ends of runs need these
+    from haul.adapters.notices import AwsNotifier  # noqa: PLC0415
+    from haul.endings import Endings  # noqa: PLC0415
+
+    known = settings()
+    return Endings(
+        ledger=ledger(),
+        landing=landing(),
+        notifier=AwsNotifier(known.notices_topic_arn, known.event_bus_name, client("sns"), client("events")),
+        site=site(),
+        connect=connect,
+        executions=StepFunctionsExecutions(client("stepfunctions")),
+    )
