@@ -130,10 +130,14 @@ class Reply:
 
 
 class Exchange(Protocol):
-    """One call as the log sees it, told what became of it."""
+    """One call as the log sees it.
 
-    def sent(self, size: int) -> None: ...
-    def ended(self, status: int | None) -> None: ...
+    It hears of everything just before the client does, so that a test that has its answer finds it in the log.
+    """
+
+    def telling(self, status: int) -> None: ...
+    def sending(self, size: int) -> None: ...
+    def ended(self) -> None: ...
 
 
 type Answer = Callable[[Request], tuple[Reply, Exchange | None]]
@@ -245,54 +249,49 @@ class _Handler(BaseHTTPRequestHandler):
             self.command, target.path, dict(parse_qsl(target.query)), self.headers, self.rfile.read(length)
         )
         reply, exchange = self.server.answer(request)
-        status: int | None = None
         try:
-            status = self._deliver(reply, exchange)
+            self._deliver(reply, exchange)
         except OSError:  # the client went away
             self.close_connection = True
         finally:
             if exchange:
-                exchange.ended(status)
+                exchange.ended()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _exchange  # noqa: N815 - http.server's names
 
-    def _deliver(self, reply: Reply, exchange: Exchange | None) -> int | None:
-        """Send the reply as its delivery says.
-
-        Returns:
-            The status that the client was told, if it was told one.
-        """
+    def _deliver(self, reply: Reply, exchange: Exchange | None) -> None:
+        """Send the reply as its delivery says."""
         how = reply.delivery
         if how.delay_seconds:
-            self.server.stopping.wait(how.delay_seconds)
+            self._pass(how.delay_seconds)
         if how.reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         if how.drop or (how.reset and how.cut_after is None):
             self.close_connection = True
-            return None
+            return
+        if exchange:
+            exchange.telling(reply.status)
         whole = reply.content.size
         stop = whole if how.cut_after is None else min(how.cut_after, whole)
-        head = self._head(reply, whole if how.declare_whole else stop)
-        if self.command == "HEAD":
-            self.wfile.write(head)
-            return reply.status
         broken = stop < whole and how.declare_whole
+        head = self._head(reply, whole if how.declare_whole else stop)
         self.close_connection = self.close_connection or broken or how.reset
-        unsent = head
-        for piece in self._pieces(reply, stop):
-            framed = b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) if reply.framing == "chunked" else piece
-            if unsent:
-                self.wfile.write(unsent + framed)
-                unsent = b""
-            else:
-                self.wfile.write(framed)
+        for piece in self._framed(reply, 0 if self.command == "HEAD" else stop, last_chunk=not broken):
             if exchange:
-                exchange.sent(len(piece))
-        if reply.framing == "chunked" and not broken:
-            unsent += b"0\r\n\r\n"
-        if unsent:
-            self.wfile.write(unsent)
-        return reply.status
+                exchange.sending(len(piece))
+            self.wfile.write(head + piece if head else piece)
+            head = b""
+        if head:
+            self.wfile.write(head)
+
+    def _framed(self, reply: Reply, stop: int, *, last_chunk: bool) -> Iterator[bytes | memoryview]:
+        if reply.framing != "chunked" or self.command == "HEAD":
+            yield from self._pieces(reply, stop)
+            return
+        for piece in self._pieces(reply, stop):
+            yield b"%x\r\n%b\r\n" % (len(piece), bytes(piece))
+        if last_chunk:
+            yield b"0\r\n\r\n"
 
     def _head(self, reply: Reply, length: int) -> bytes:
         headers: dict[str, str | None] = {"Date": formatdate(usegmt=True)}
@@ -333,8 +332,11 @@ class _Handler(BaseHTTPRequestHandler):
         for at in range(0, len(piece), step):
             part = piece[at : at + step]
             yield part
-            if self.server.stopping.wait(len(part) / bytes_per_second):
-                raise ConnectionAbortedError("the simulator is stopping")
+            self._pass(len(part) / bytes_per_second)
+
+    def _pass(self, seconds: float) -> None:
+        if self.server.stopping.wait(seconds):
+            raise ConnectionAbortedError("the simulator is stopping")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         """Keep quiet: the call log is on the admin path, and standard output is the ready line's."""

@@ -56,11 +56,14 @@ class Call:
     bytes_sent: int = 0
     done: bool = False
 
-    def sent(self, size: int) -> None:
+    def telling(self, status: int) -> None:
+        self.status = status
+
+    def sending(self, size: int) -> None:
         self.bytes_sent += size
 
-    def ended(self, status: int | None) -> None:
-        self.status, self.done = status, True
+    def ended(self) -> None:
+        self.done = True
 
 
 class Clock:

@@ -1002,6 +1002,7 @@ def test_the_log_keeps_calls_and_no_credentials(visier: VisierSimulator, client:
     last = visier.log[-1]
 
     assert (last.method, last.path, last.status) == ("POST", f"{API}/jobs", 200)
+    assert last.bytes_sent > 0
     assert abs(last.at - time.time()) < 60
     assert client.headers["Cookie"].removeprefix("VisierASIDToken=") not in repr(visier.log)
     assert "demo" not in repr(visier.log)
