@@ -11,6 +11,8 @@ export UV
 # One folder per project and none inherited: an activated environment elsewhere is not this one.
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
+# Compiled modules are kept: without them every synth compiles the CDK anew, for 5 s.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON := .venv/bin/python
 CDK := infra/node_modules/.bin/cdk
@@ -94,11 +96,14 @@ $(CURDIR)/.uv/bin/uv:
 $(PROJECT): pyproject.toml uv.lock .python-version | $(filter /%,$(UV))
 	$(call step,.venv: the project, $(UV) sync --locked --all-extras && touch $@)
 
-$(LOCALSTACK): infra/local/requirements-localstack.txt infra/local/lambda_executor/pyproject.toml | $(filter /%,$(UV))
-	$(call step,.venv-localstack: LocalStack and our Lambda executor, \
+$(LOCALSTACK): infra/local/requirements-localstack.txt infra/local/plugins/pyproject.toml | $(filter /%,$(UV))
+	$(call step,.venv-localstack: LocalStack and our plugins, \
 	$(UV) venv --clear --python 3.13 .venv-localstack && \
-	$(UV) pip sync --python .venv-localstack $< && \
-	$(UV) pip install --python .venv-localstack --no-deps --editable infra/local/lambda_executor && touch $@)
+	$(UV) pip sync --compile-bytecode --python .venv-localstack $< && \
+	$(UV) pip install --python .venv-localstack --no-deps --editable infra/local/plugins)
+	$(call step,.venv-localstack: its catalog of AWS services, cd .venv-localstack && \
+	OVERRIDE_IN_DOCKER=0 CONFIG_DIR=. FILESYSTEM_ROOT=filesystem bin/python -c \
+	"from localstack import config; from localstack.aws import spec; config.dirs.mkdirs(); spec.main()" && touch .made)
 
 $(RUNTIME): infra/local/requirements-lambda.txt | $(filter /%,$(UV))
 	$(call step,.venv-lambda: what the Lambda runtime offers, \
