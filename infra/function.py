@@ -1,0 +1,124 @@
+"""Handler module → Lambda function."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from haul.settings import Settings
+from infra.environment import Architecture
+from infra.layer import Layer
+from infra.permissions import acknowledge, allow
+
+_SOURCE = Path(__file__).parents[1] / "functions"
+# The command line is for people, and the bytecode changes with every test run.
+_NOT_DEPLOYED = ["**/__pycache__", "**/*.pyc", "haul/cli"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What all functions of a stack have in common."""
+
+    code: lambda_.Code
+    layer: lambda_.LayerVersion
+    architecture: lambda_.Architecture
+    log_retention: logs.RetentionDays
+    settings: Settings
+
+    @classmethod
+    def create(
+        cls, scope: Construct, *, layer: Layer, log_retention: logs.RetentionDays, settings: Settings
+    ) -> "Runtime":
+        architecture = _ARCHITECTURES[layer.architecture]
+        return cls(
+            code=lambda_.Code.from_asset(str(_SOURCE), exclude=_NOT_DEPLOYED),
+            layer=lambda_.LayerVersion(
+                scope,
+                "Dependencies",
+                code=lambda_.Code.from_asset(str(layer.archive), asset_hash=layer.fingerprint),
+                compatible_runtimes=[lambda_.Runtime.PYTHON_3_13],
+                compatible_architectures=[architecture],
+            ),
+            architecture=architecture,
+            log_retention=log_retention,
+            settings=settings,
+        )
+
+
+_ARCHITECTURES: Mapping[Architecture, lambda_.Architecture] = {
+    "arm64": lambda_.Architecture.ARM_64,
+    "x86_64": lambda_.Architecture.X86_64,
+}
+
+
+class HaulFunction(lambda_.Function):
+    """`haul.handlers.<module>`, deployed, with a role and a log group of its own.
+
+    `dead_letters` is for a function that is invoked asynchronously: what it could not do ends up there.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        module: str,
+        *,
+        runtime: Runtime,
+        timeout: Duration,
+        memory_mb: int = 512,
+        dead_letters: sqs.IQueue | None = None,
+    ) -> None:
+        construct_id = module.title().replace("_", "")
+        role = iam.Role(
+            scope, f"{construct_id}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"), description=module
+        )
+        log_group = logs.LogGroup(scope, f"{construct_id}Logs", retention=runtime.log_retention)
+        super().__init__(
+            scope,
+            construct_id,
+            description=f"Haul: {module}",
+            code=runtime.code,
+            handler=f"haul.handlers.{module}.lambda_handler",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=runtime.architecture,
+            layers=[runtime.layer],
+            environment={**runtime.settings.to_env(), **_powertools(runtime.settings)},
+            timeout=timeout,
+            memory_size=memory_mb,
+            role=role,
+            log_group=log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            system_log_level_v2=lambda_.SystemLogLevel.INFO,
+            application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
+            on_failure=destinations.SqsDestination(dead_letters) if dead_letters else None,
+        )
+        self.own_role = role
+        allow(role, ["logs:CreateLogStream", "logs:PutLogEvents"], log_group.log_group_arn)
+        acknowledge(self, "AwsSolutions-L1", "3.13 is what the lock file is resolved for and what every test runs on.")
+
+    def may(
+        self,
+        actions: Sequence[str],
+        *resources: str,
+        because: str | None = None,
+        conditions: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Grant `actions`; `because` is the reason for a `*` in `resources`."""
+        allow(self.own_role, actions, *resources, because=because, conditions=conditions)
+
+
+def _powertools(settings: Settings) -> dict[str, str]:
+    return {
+        "POWERTOOLS_SERVICE_NAME": f"haul-{settings.environment}",
+        "POWERTOOLS_METRICS_NAMESPACE": "Haul",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        # Traces are off, and looking for their SDK costs time at every cold start.
+        "POWERTOOLS_TRACE_DISABLED": "true",
+    }

@@ -1,0 +1,179 @@
+"""`python -m infra.layer [--arch ARCH]`: the functions' dependencies, as a Lambda layer.
+
+What uv.lock names is installed for Lambda's own platform, compiled, stripped and zipped into `build/`, the same
+bytes for the same lock file. boto3 is not in it: the runtime brings one. Without `--arch` it makes a layer for each
+architecture that an environment file asks for. Synth takes the layer from there and needs no network.
+"""
+
+import argparse
+import compileall
+import hashlib
+import json
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from haul.errors import HaulError
+from infra import environment
+from infra.environment import Architecture
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build"
+
+# The platform of the runtime, Amazon Linux 2023, as the names of wheels have it.
+_PLATFORMS: dict[Architecture, str] = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
+_PYTHON = "3.13"
+_IN_THE_RUNTIME = ("boto3", "botocore")
+_NOISE = ("**/__pycache__", "**/tests", "**/*.pyi", "bin", ".lock", "*.dist-info/RECORD", "*.dist-info/INSTALLER")
+_SAME_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class LayerMissingError(HaulError):
+    """The layer has not been built from the present lock file."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A built layer. `fingerprint` stands for its contents."""
+
+    architecture: Architecture
+    archive: Path
+    fingerprint: str
+
+
+def built(architecture: Architecture) -> Layer:
+    """Find the layer that `build` made.
+
+    Raises:
+        LayerMissingError: there is none, or the lock file has changed since.
+    """
+    layer = _layer(architecture)
+    if not _is_current(layer):
+        raise LayerMissingError(
+            f"the layer for {architecture} is not built from the present uv.lock; "
+            f"do: make layer, or python -m infra.layer --arch {architecture}"
+        )
+    return layer
+
+
+def build(architecture: Architecture) -> Layer:
+    """Make the layer, unless the one that is there is made from the same lock file."""
+    layer = _layer(architecture)
+    if _is_current(layer):
+        return layer
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        root = Path(folder) / "layer"
+        _install(root / "python", _PLATFORMS[architecture])
+        _strip(root / "python")
+        _compile(root)
+        archive = _zipped(root)
+        _stamp(layer).unlink(missing_ok=True)
+        archive.replace(layer.archive)
+        unpacked = BUILD / f"layer-{architecture}"
+        shutil.rmtree(unpacked, ignore_errors=True)
+        root.replace(unpacked)
+    _stamp(layer).write_text(json.dumps({"fingerprint": layer.fingerprint}))
+    return layer
+
+
+def _layer(architecture: Architecture) -> Layer:
+    made_of = ((ROOT / "uv.lock").read_bytes(), Path(__file__).read_bytes(), architecture.encode())
+    fingerprint = hashlib.sha256(b"\0".join(made_of)).hexdigest()
+    return Layer(architecture, BUILD / f"layer-{architecture}.zip", fingerprint)
+
+
+def _stamp(layer: Layer) -> Path:
+    return layer.archive.with_suffix(".json")
+
+
+def _is_current(layer: Layer) -> bool:
+    stamp = _stamp(layer)
+    return (
+        layer.archive.is_file()
+        and stamp.is_file()
+        and json.loads(stamp.read_text())["fingerprint"] == layer.fingerprint
+    )
+
+
+def _install(target: Path, platform: str) -> None:
+    prune = [word for name in _IN_THE_RUNTIME for word in ("--prune", name)]
+    requirements = _uv("export", "--locked", "--no-default-groups", "--no-emit-project", "--quiet", *prune)
+    listing = target.parent.with_name("requirements.txt")
+    listing.write_text(requirements)
+    platform_options = ("--python-platform", platform, "--python-version", _PYTHON, "--only-binary", ":all:")
+    _uv("pip", "install", "--quiet", "--no-deps", "--target", str(target), *platform_options, "-r", str(listing))
+
+
+def _uv(*arguments: str) -> str:
+    uv = os.environ.get("UV", "uv")
+    try:
+        done = subprocess.run([uv, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise LayerMissingError(
+            f"building the layer needs uv, and {uv} is not there; do: make layer, or set UV"
+        ) from None
+    except subprocess.CalledProcessError as error:
+        raise LayerMissingError(f"uv {arguments[0]} failed:\n{error.stderr.strip()}") from None
+    return done.stdout
+
+
+def _strip(folder: Path) -> None:
+    for pattern in _NOISE:
+        for path in list(folder.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _compile(root: Path) -> None:
+    """Compile every module: a layer is read-only, so Lambda would do it again at each cold start.
+
+    Unchecked, because a layer's files have no times of their own; by the path they have in Lambda.
+    """
+    if sys.version_info[:2] != tuple(map(int, _PYTHON.split("."))):
+        raise LayerMissingError(f"the layer is compiled by Python {_PYTHON} and this is {sys.version.split()[0]}")
+    compileall.compile_dir(
+        root,
+        quiet=1,
+        stripdir=str(root),
+        prependdir="/opt",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def _zipped(root: Path) -> Path:
+    archive = root.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), _SAME_TIME)
+                entry.external_attr = 0o100644 << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                zipped.writestr(entry, path.read_bytes())
+    return archive
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m infra.layer", description="Build the functions' dependencies.")
+    parser.add_argument("--arch", choices=get_args(Architecture.__value__), help="without it, all that are deployed")
+    chosen = parser.parse_args().arch
+    wanted = {chosen} if chosen else {environment.load(name).resolved_architecture() for name in environment.names()}
+    try:
+        for architecture in sorted(wanted):
+            layer = build(architecture)
+            sys.stdout.write(f"{layer.archive.relative_to(ROOT)}  {layer.archive.stat().st_size / 1e6:.1f} MB zipped\n")
+    except LayerMissingError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
