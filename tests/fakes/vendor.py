@@ -1,0 +1,182 @@
+"""A vendor in memory behind the `Connector` port; it loses replies to order."""
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from awscrt.checksums import crc64nvme
+
+from haul.errors import RateLimitedError, ResultExpiredError, VendorUnavailableError
+from haul.models.export import Column, Contents, Dataset, Job, JobStatus, RemoteFile, Watermark
+from haul.models.landed import Checksum, LandedFile
+from haul.ports import (
+    Capabilities,
+    DownloadSource,
+    Found,
+    JobReport,
+    Known,
+    Landing,
+    Operation,
+    Prepared,
+)
+
+LIKE_VISIER = Capabilities(
+    api="v0",
+    lists_finished_jobs=True,
+    content_fixed_by_request=True,
+    submissions_per_day=10,
+    result_lives=timedelta(days=14),
+)
+LISTS_RUNNING_AND_CANCELS = replace(
+    LIKE_VISIER, lists_running_jobs=True, can_cancel=True, listing_lag=timedelta(minutes=5)
+)
+
+type SubmitFault = Literal["lost-reply", "lost-request", "unreachable", "rate-limited"]
+
+
+@dataclass
+class FakeJob:
+    id: str
+    request: dict[str, Any]
+    run_id: str
+    made_at: datetime
+    status: JobStatus = JobStatus.RUNNING
+    finished_at: datetime | None = None
+
+    @property
+    def result_id(self) -> str | None:
+        return f"result-of-{self.id}" if self.status is JobStatus.SUCCEEDED else None
+
+
+@dataclass
+class FakeVendor:
+    """One account. `jobs` is what really exists there, whatever was answered."""
+
+    clock: Callable[[], datetime]
+    capabilities: Capabilities = LIKE_VISIER
+    account: str = "acme"
+    tenant: str | None = None
+    newest: str = "7000001"
+    jobs: list[FakeJob] = field(default_factory=list)
+    submit_faults: list[SubmitFault] = field(default_factory=list)
+    status_faults: int = 0
+    cancelled: list[str] = field(default_factory=list)
+    posts: int = 0
+    files_per_result: int = 2
+
+    def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
+        version = self.newest if request["version"] == "@latest" else request["version"]
+        mark = Watermark(from_=known.last_version, to=version, to_created_at=created(version))
+        if request["version"] == "@latest" and known.last_version == version:
+            return Prepared({"version": version}, nothing_new=f"{version} is published already")
+        return Prepared({"version": version}, is_delta=known.last_version is not None, watermark=mark)
+
+    def find(self, request: Mapping[str, Any]) -> list[Found]:
+        shown = [
+            job
+            for job in reversed(self.jobs)
+            if job.request == dict(request)
+            and (
+                job.status is JobStatus.SUCCEEDED
+                or (self.capabilities.lists_running_jobs and job.status is JobStatus.RUNNING)
+            )
+        ]
+        return [
+            Found(job.status, job.id, job.result_id, job.finished_at or job.made_at, self._expires(job))
+            for job in shown
+            if self._lives(job)
+        ]
+
+    def schedule(self, request: Mapping[str, Any], *, run_id: str) -> str:
+        fault = self.submit_faults.pop(0) if self.submit_faults else None
+        match fault:
+            case "lost-request":
+                raise VendorUnavailableError("no answer")
+            case "unreachable":
+                raise VendorUnavailableError("no connection", sent=False)
+            case "rate-limited":
+                raise RateLimitedError("slow down", retry_after=7)
+        self.posts += 1
+        job = FakeJob(f"j{self.posts}", dict(request), run_id, self.clock())
+        self.jobs.append(job)
+        if fault == "lost-reply":
+            raise VendorUnavailableError("connection reset")
+        return job.id
+
+    def status(self, job: Job) -> JobReport:
+        if self.status_faults:
+            self.status_faults -= 1
+            raise VendorUnavailableError("503")
+        found = self.job(job.id or "")
+        if found.status is JobStatus.SUCCEEDED and not self._lives(found):
+            return JobReport(JobStatus.EXPIRED)
+        return JobReport(found.status, found.result_id, self._expires(found), reason="it broke")
+
+    def contents(self, job: Job) -> Contents:
+        if not any(each.result_id == job.result_id and self._lives(each) for each in self.jobs):
+            raise ResultExpiredError("the result is gone")
+        files = [
+            RemoteFile(dataset="T", name=f"T_part{n}.csv.gz", part=n, vendor_file_id=n, vendor_name=f"T_part{n}.csv.gz")
+            for n in range(self.files_per_result)
+        ]
+        column = Column(name="id", vendor_type="String", type="string")
+        return Contents(
+            datasets=[Dataset(name="T", table="T", columns=[column])], files=files, evidence={"details": {}}
+        )
+
+    def open(self, file: RemoteFile, job: Job) -> DownloadSource:
+        raise NotImplementedError  # the fake transfer reads nothing
+
+    def cancel(self, job: Job) -> None:
+        self.job(job.id or "").status = JobStatus.CANCELLED
+        self.cancelled.append(job.id or "")
+
+    def operations(self) -> Mapping[str, Operation]:
+        return {}
+
+    def job(self, job_id: str) -> FakeJob:
+        return next(job for job in self.jobs if job.id == job_id)
+
+    def finish(self, status: JobStatus = JobStatus.SUCCEEDED) -> None:
+        """End every job that runs."""
+        for job in self.jobs:
+            if job.status is JobStatus.RUNNING:
+                job.status, job.finished_at = status, self.clock()
+
+    def live(self) -> list[FakeJob]:
+        return [job for job in self.jobs if job.status is JobStatus.RUNNING]
+
+    def _expires(self, job: FakeJob) -> datetime | None:
+        return job.finished_at + timedelta(days=14) if job.finished_at else None
+
+    def _lives(self, job: FakeJob) -> bool:
+        expires = self._expires(job)
+        return expires is None or expires > self.clock()
+
+
+def created(version: str) -> datetime:
+    """When the fake vendor made a version: later numbers later."""
+    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=int(version) % 100_000)
+
+
+def fake_land_file(open_source: object, landing: Landing, key: str, **_: Any) -> LandedFile:
+    """Land a file without a network: the bytes are its key."""
+    del open_source
+    body = key.encode()
+    checksum = _crc(body)
+    version = landing.put(key, body, checksum=checksum, content_type="text/plain")
+    return LandedFile(
+        uri=f"s3://{landing.bucket}/{key}",
+        version_id=version,
+        bytes=len(body),
+        bytes_uncompressed=len(body),
+        rows=1,
+        checksum=Checksum(value=checksum),
+        verified=["length"],
+    )
+
+
+def _crc(body: bytes) -> str:
+    return base64.b64encode(crc64nvme(body).to_bytes(8, "big")).decode()

@@ -1,0 +1,23 @@
+"""What the fake vendor takes: a module like those of `haul.models.vendors`, found beside them by the tests."""
+
+from typing import Annotated
+
+from haul.models.base import Written
+from haul.models.symbols import Symbols
+from haul.models.vendors import Action
+
+
+class FakeRequest(Written):
+    """A version, or the newest."""
+
+    version: Annotated[str, Symbols("@latest", "@upstream.data_version")]
+
+
+class FakeOptions(Written):
+    """What Haul does about it."""
+
+    reuse_available_export: bool = True
+    spend_reserved_submission: bool = False
+
+
+ACTIONS = {"export": Action("export", FakeRequest, FakeOptions)}

@@ -1,0 +1,297 @@
+"""The whole product but for AWS and HTTP: executions of the export flow, stepped one Lambda at a time.
+
+An invocation may be killed or lose a reply at any write, and anything else may happen between any two writes.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from haul import exports, publishing
+from haul.downloads import Downloader
+from haul.endings import Ending, Endings
+from haul.errors import HaulError, TransientError, UnknownConnectionError
+from haul.ledger import Ledger
+from haul.models import vendors
+from haul.models.event import Outcome
+from haul.models.export import Download, Export, JobStatus, PlanItem
+from haul.models.ledger import RunRecord
+from haul.ports import Connector, Execution, ExecutionState, Notice, Site, Store
+from tests.fakes.landing import FakeLanding
+from tests.fakes.memory_store import Fault, FaultyStore, KilledError, MemoryStore
+from tests.fakes.vendor import FakeVendor, fake_land_file
+
+BUCKET = "landing"
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+RETRIES = 6
+
+vendors.__path__.append(str(Path(__file__).parent / "vendor_models"))
+
+
+@dataclass
+class Run:
+    """One execution: its next step, the state it would be given, and how it ended."""
+
+    arn: str
+    event: dict[str, Any]
+    step: str = "schedule"
+    state: dict[str, Any] = field(default_factory=dict)
+    status: str = "RUNNING"
+    error: str | None = None
+    cause: str | None = None
+    failures: int = 0
+    stale: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+class World:
+    """Everything around the decisions."""
+
+    def __init__(self, store: Store | None = None, **vendor: Any) -> None:
+        self.now = NOON
+        self.store = store or MemoryStore()
+        self.landing = FakeLanding(BUCKET)
+        self.vendor = FakeVendor(lambda: self.now, **vendor)
+        self.site = Site(environment="test", bucket=BUCKET)
+        self.executions: dict[str, Run] = {}
+        self.notices: list[Notice] = []
+        self.before_write: Callable[[str], Fault | None] = lambda _: None
+        self._arns = count(1)
+        self._writers = count(1)
+
+    # What happens to it -------------------------------------------------------------------------------------------
+
+    def start(self, pipeline: str = "people", *, version: str = "@latest", **more: Any) -> Run:
+        event = {
+            "version": 1,
+            "pipeline": pipeline,
+            "vendor": "fake",
+            "action": "export",
+            "connection": "fake-acme",
+            "request": {"version": version},
+            **more,
+        }
+        return self._execute(event)
+
+    def rerun(self, record: RunRecord, *, resubmit: bool = False) -> Run:
+        event = {
+            "version": 1,
+            "pipeline": record.pipeline,
+            "rerun": {"run_id": record.run_id, "resubmit": resubmit},
+            "trigger": {"type": "manual"},
+        }
+        return self._execute(event)
+
+    def _execute(self, event: dict[str, Any]) -> Run:
+        arn = f"arn:aws:states:eu-west-1:123456789012:execution:Export:{next(self._arns)}"
+        self.executions[arn] = Run(arn, event)
+        return self.executions[arn]
+
+    def run(self, execution: Run, *, until: str | None = None, finish: bool = True) -> Run:
+        """Step an execution to its end, or until its next step is `until`; its job finishes when it is waited for."""
+        for _ in range(200):
+            if execution.status != "RUNNING" or execution.step == until:
+                return execution
+            if execution.step == "check" and finish:
+                self.vendor.finish()
+            if execution.step == "check":
+                self.pass_time(execution)
+            self.step(execution)
+        raise AssertionError("the execution does not end")
+
+    def pass_time(self, execution: Run) -> None:
+        self.now += timedelta(seconds=max(1, execution.state.get("wait_seconds", 1)))
+
+    def abort(self, execution: Run) -> None:
+        if execution.status == "RUNNING":
+            execution.status = "ABORTED"
+
+    def rule(self, execution: Run) -> None:
+        """EventBridge says how an execution ended, once more or for the first time."""
+        if execution.status in {"FAILED", "ABORTED", "TIMED_OUT"}:
+            ending = Ending(execution.arn, execution.status, execution.error, execution.cause, execution.event)
+            self._endings().abandon(ending, now=self.now)
+
+    def sweep(self) -> None:
+        self._endings().sweep(now=self.now)
+
+    # One Lambda ---------------------------------------------------------------------------------------------------
+
+    def step(self, execution: Run) -> None:
+        """Invoke the execution's next step once, and go where the state machine goes."""
+        step, state = execution.step, dict(execution.state)
+        execution.stale.append((step, state))
+        try:
+            answer = self.invoke(execution, step, state)
+        except (KilledError, TransientError) as error:
+            execution.failures += 1
+            if execution.failures <= RETRIES:
+                return
+            name = "Runtime.ExitError" if isinstance(error, KilledError) else type(error).__name__
+            self._caught(execution, step, name, str(error))
+        except HaulError as error:
+            self._caught(execution, step, type(error).__name__, str(error))
+        else:
+            if execution.status == "RUNNING":
+                execution.failures = 0
+                self._go(execution, step, answer)
+
+    def invoke(self, execution: Run, step: str, state: dict[str, Any]) -> dict[str, Any]:
+        """Run one handler's decision with a writer of its own."""
+        now = self.now
+        if step == "schedule":
+            export = exports.schedule(
+                execution.event,
+                Execution(execution.arn, now),
+                ledger=self.ledger(),
+                connect=self.connect,
+                site=self.site,
+                now=now,
+            )
+            return _dump(export)
+        if step == "abandon":
+            ending = Ending(
+                execution.arn,
+                error=execution.error,
+                cause=execution.cause,
+                event=state or execution.event,
+                run_id=state.get("run_id"),
+            )
+            ended = self._endings().abandon(ending, now=now)
+            return {"published": ended.published, "error": ended.error, "cause": ended.cause}
+        export = Export.model_validate(state)
+        if step.startswith("download"):
+            self._download(export, int(step.split(" ")[1]))
+            return state
+        return _dump(self._decide(step, export, now)) if step != "notify" else self._notify(execution, export)
+
+    def _decide(self, step: str, export: Export, now: datetime) -> Export:
+        match step:
+            case "check":
+                return exports.check(export, ledger=self.ledger(), connector=self.vendor, site=self.site, now=now)
+            case "plan":
+                return exports.plan(export, ledger=self.ledger(), connector=self.vendor, landing=self.landing)
+            case "publish":
+                seller = publishing.Seller(self.vendor.account, None, "v0", 10)
+                return publishing.publish(
+                    export, ledger=self.ledger(), landing=self.landing, seller=seller, site=self.site, now=now
+                )
+        raise AssertionError(step)
+
+    def _download(self, export: Export, number: int) -> None:
+        assert export.plan is not None
+        raw = self.landing.read(export.plan.key)
+        assert raw is not None
+
+        items = [PlanItem.model_validate(item) for item in json.loads(raw)]
+        wanted = Download(
+            item=items[number],
+            **export.model_dump(
+                include={"run_id", "pipeline", "execution", "vendor", "connection", "options"},
+            ),
+            landing=export.landing,
+            job=export.job,
+            plan=export.plan,
+        )
+        Downloader(
+            wanted=wanted,
+            ledger=self.ledger(),
+            connector=self.vendor,
+            landing=self.landing,
+            land_file=fake_land_file,
+            pause=lambda _: None,
+            clock=lambda: self.now,
+        ).run()
+
+    def _notify(self, execution: Run, export: Export) -> dict[str, Any]:
+        record = self.ledger().run(export.pipeline, export.run_id)
+        if record and record.execution == execution.arn:
+            self._endings().settle(record, now=self.now)
+        return {}
+
+    def _caught(self, execution: Run, step: str, error: str, cause: str) -> None:
+        if execution.status != "RUNNING":
+            return
+        execution.failures = 0
+        if step.startswith("download"):
+            execution.step = self._after_download(execution, step)
+            return
+        if step in {"abandon", "notify"}:
+            execution.status = "SUCCEEDED" if step == "notify" else "FAILED"
+            return
+        execution.error, execution.cause, execution.step = error, cause, "abandon"
+
+    def _go(self, execution: Run, step: str, answer: dict[str, Any]) -> None:
+        if step == "abandon":
+            execution.status = "SUCCEEDED" if answer["published"] else "FAILED"
+            execution.error, execution.cause = answer["error"], answer["cause"]
+            return
+        if step == "notify":
+            execution.status = "SUCCEEDED"
+            return
+        execution.state = answer
+        if step in {"schedule", "check"}:
+            waits = answer["status"] in {JobStatus.RUNNING, JobStatus.UNKNOWN}
+            execution.step = "notify" if answer["outcome"] else "check" if waits else "plan"
+        elif step == "plan":
+            execution.step = "download 0" if answer["plan"]["items"] else "publish"
+        elif step.startswith("download"):
+            execution.step = self._after_download(execution, step)
+        else:
+            execution.step = "notify"
+
+    def _after_download(self, execution: Run, step: str) -> str:
+        number = int(step.split(" ")[1]) + 1
+        return f"download {number}" if number < execution.state["plan"]["items"] else "publish"
+
+    # What the decisions are given ---------------------------------------------------------------------------------
+
+    def ledger(self) -> Ledger:
+        store = FaultyStore(self.store, self._before_write)
+        return Ledger(store, writer=f"writer-{next(self._writers)}")
+
+    def connect(self, vendor: str, connection: str, options: Mapping[str, Any]) -> Connector:
+        del vendor, options
+        if connection != "fake-acme":
+            raise UnknownConnectionError(f"connection: there is no secret haul/test/{connection}")
+        return self.vendor
+
+    def _before_write(self, key: str) -> Fault | None:
+        return self.before_write(key)
+
+    def _endings(self) -> Endings:
+        return Endings(
+            ledger=self.ledger(),
+            landing=self.landing,
+            notifier=self,
+            site=self.site,
+            connect=self.connect,
+            executions=self,
+        )
+
+    def tell(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def describe(self, execution: str) -> ExecutionState | None:
+        found = self.executions.get(execution)
+        return ExecutionState(found.status, found.error, found.cause) if found else None
+
+    # What came of it ----------------------------------------------------------------------------------------------
+
+    def records(self, pipeline: str = "people") -> list[RunRecord]:
+        ledger = Ledger(self.store)
+        found = (ledger.run(pipeline, run_id) for run_id in ledger.runs(pipeline))
+        return [record for record in found if record]
+
+    def manifests(self) -> list[str]:
+        return list(self.store.keys("manifests/"))
+
+    def outcomes(self, pipeline: str = "people") -> list[Outcome | None]:
+        return [record.outcome for record in self.records(pipeline)]
+
+
+def _dump(export: Export) -> dict[str, Any]:
+    return export.model_dump(mode="json", by_alias=True)

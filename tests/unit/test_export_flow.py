@@ -1,0 +1,288 @@
+"""The flow's decisions, stepped as the state machine steps them, in memory."""
+
+from datetime import timedelta
+
+import pytest
+
+from haul.models.event import Outcome
+from haul.models.export import JobStatus
+from haul.models.ledger import RunState
+from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
+from tests.fakes.world import World
+
+
+def test_a_run_lands_its_files_and_is_published_and_told_once() -> None:
+    world = World()
+
+    execution = world.run(world.start())
+
+    (record,) = world.records()
+    assert execution.status == "SUCCEEDED"
+    assert record.state is RunState.PUBLISHED
+    assert record.told
+    assert world.manifests() == [f"manifests/people/{record.run_id}.json"]
+    assert [notice.detail["outcome"] for notice in world.notices] == ["SUCCEEDED"]
+    manifest = world.ledger().manifest("people", record.run_id)
+    assert manifest is not None
+    assert manifest.sequence == 1
+    assert manifest.totals.files == 2
+    assert not list(world.ledger().active())
+
+
+def test_the_same_version_again_is_nothing_new_and_spends_nothing() -> None:
+    world = World()
+    world.run(world.start())
+
+    execution = world.run(world.start())
+
+    assert execution.status == "SUCCEEDED"
+    assert world.outcomes() == [Outcome.SUCCEEDED, Outcome.NOTHING_NEW]
+    assert world.vendor.posts == 1
+
+
+def test_a_repeated_trigger_joins_the_run_while_it_goes_and_ends_as_it_ended() -> None:
+    world = World()
+    first = world.run(world.start(id="hourly"), until="check")
+
+    second = world.run(world.start(id="hourly"))
+    world.run(first)
+    third = world.run(world.start(id="hourly"))
+
+    assert second.state["outcome"] == "JOINED"
+    assert third.state["outcome"] == "SUCCEEDED"
+    assert world.vendor.posts == 1
+    assert len(world.records()) == 1
+    assert len(world.notices) == 1
+
+
+def test_two_triggers_for_the_same_version_make_one_job() -> None:
+    world = World()
+    first = world.run(world.start(), until="check")
+
+    second = world.run(world.start())
+    world.run(first)
+
+    assert second.state["outcome"] == "JOINED"
+    assert second.state["joined"] == first.state["run_id"]
+    assert world.vendor.posts == 1
+
+
+def test_another_pipeline_shares_the_job_and_publishes_its_own_manifest() -> None:
+    world = World()
+    first = world.run(world.start("people"), until="check")
+    second = world.run(world.start("archive"), until="check")
+
+    world.run(first)
+    world.run(second)
+
+    assert world.vendor.posts == 1
+    assert world.outcomes("people") == world.outcomes("archive") == [Outcome.SUCCEEDED]
+
+
+def test_a_failed_job_is_told_and_a_rerun_submits_once_more() -> None:
+    world = World()
+    execution = world.run(world.start(), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+    world.run(execution, finish=False)
+
+    world.run(world.rerun(world.records()[0]))
+
+    assert execution.error == "ExportFailedError"
+    assert world.outcomes() == [Outcome.SUCCEEDED]
+    assert world.vendor.posts == 2
+    assert [notice.detail["outcome"] for notice in world.notices] == ["FAILED", "SUCCEEDED"]
+
+
+def test_a_lost_reply_is_never_answered_by_a_second_submission() -> None:
+    world = World(submit_faults=["lost-reply"])
+
+    execution = world.run(world.start())
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_lost_submission_ends_in_doubt_and_a_person_may_resubmit() -> None:
+    world = World(submit_faults=["lost-request"])
+    execution = world.run(world.start())
+    (record,) = world.records()
+
+    again = world.run(world.rerun(record))
+    resubmitted = world.run(world.rerun(record, resubmit=True))
+
+    assert execution.error == again.error == "SubmissionInDoubtError"
+    assert world.vendor.posts == 1
+    assert resubmitted.status == "SUCCEEDED"
+
+
+def test_a_vendor_that_lists_running_jobs_frees_a_lost_submission_after_its_lag() -> None:
+    world = World(submit_faults=["lost-request"], capabilities=LISTS_RUNNING_AND_CANCELS)
+
+    execution = world.run(world.start())
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+@pytest.mark.parametrize("fault", ["unreachable", "rate-limited"])
+def test_a_submission_that_certainly_made_no_job_is_tried_again(fault: str) -> None:
+    world = World(submit_faults=[fault])
+
+    execution = world.run(world.start())
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+    assert world.ledger().submissions("fake", "acme", now=world.now) == 1
+
+
+def test_failed_polls_are_not_a_failed_job_until_ten_in_a_row() -> None:
+    world = World()
+    execution = world.run(world.start(), until="check")
+    world.vendor.status_faults = 9
+
+    world.run(execution)
+
+    assert execution.status == "SUCCEEDED"
+
+
+def test_ten_failed_polls_in_a_row_give_the_job_up_and_a_rerun_adopts_it() -> None:
+    world = World()
+    execution = world.run(world.start(), until="check")
+    world.vendor.status_faults = 10
+    world.run(execution)
+
+    again = world.run(world.rerun(world.records()[0]))
+
+    assert execution.error == "PollingFailedError"
+    assert again.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_job_past_its_deadline_fails_the_run_and_is_kept_for_adoption() -> None:
+    world = World()
+    execution = world.run(world.start(limits={"deadline": "PT1H"}), finish=False)
+
+    again = world.run(world.rerun(world.records()[0]))
+
+    assert execution.error == "DeadlineExceededError"
+    assert again.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_job_past_its_deadline_is_cancelled_where_the_vendor_can() -> None:
+    world = World(capabilities=LISTS_RUNNING_AND_CANCELS)
+
+    world.run(world.start(limits={"deadline": "PT1H"}), finish=False)
+
+    assert world.vendor.cancelled == ["j1"]
+
+
+def test_the_owner_does_not_cancel_a_job_that_another_pipeline_waits_for() -> None:
+    world = World(capabilities=LISTS_RUNNING_AND_CANCELS)
+    first = world.run(world.start("people"), until="check")
+    second = world.run(world.start("archive"), until="check")
+    world.abort(first)
+
+    world.rule(first)
+    world.run(second)
+
+    assert world.vendor.cancelled == []
+    assert world.outcomes("people") == [Outcome.CANCELLED]
+    assert world.outcomes("archive") == [Outcome.SUCCEEDED]
+
+
+@pytest.mark.parametrize("step", ["schedule", "check", "plan", "download 0", "publish"])
+def test_an_aborted_execution_ends_cancelled_and_a_rerun_goes_on(step: str) -> None:
+    world = World()
+    execution = world.run(world.start(id="x"), until=step)
+    world.abort(execution)
+
+    world.rule(execution)
+    world.rule(execution)
+
+    if step == "schedule":
+        assert world.records() == []
+        return
+    assert world.outcomes() == [Outcome.CANCELLED]
+    assert [notice.detail["outcome"] for notice in world.notices] == ["CANCELLED"]
+    world.run(world.rerun(world.records()[0]))
+    assert world.outcomes() == [Outcome.SUCCEEDED]
+    assert world.vendor.posts == 1
+
+
+def test_the_sweep_finds_what_the_rule_missed() -> None:
+    world = World()
+    execution = world.run(world.start(), until="check")
+    world.abort(execution)
+
+    world.sweep()
+
+    assert world.outcomes() == [Outcome.CANCELLED]
+    assert len(world.notices) == 1
+
+
+def test_a_late_run_is_told_once_and_goes_on() -> None:
+    world = World()
+    execution = world.run(world.start(limits={"deadline": "PT6H", "late_after": "PT1H"}), until="check")
+    world.now += timedelta(hours=2)
+
+    world.sweep()
+    world.sweep()
+    world.run(execution)
+
+    assert [notice.detail_type for notice in world.notices] == ["Haul Run Late", "Haul Run Ended"]
+    assert execution.status == "SUCCEEDED"
+
+
+def test_what_published_stays_published_though_its_execution_was_stopped_half_way() -> None:
+    world = World()
+    execution = world.run(world.start(), until="publish")
+    world.before_write = lambda key: "kill-before" if key.startswith("manifests/") else None
+    world.step(execution)
+    world.before_write = lambda _: None
+    world.abort(execution)
+
+    world.rule(execution)
+
+    assert world.outcomes() == [Outcome.SUCCEEDED]
+    assert len(world.manifests()) == 1
+
+
+def test_a_reserve_of_the_days_submissions_is_kept_for_people() -> None:
+    world = World()
+    for version in range(8):
+        world.run(world.start(version=f"70001{version:02}"))
+
+    refused = world.run(world.start(version="7000200"))
+    spent = world.run(
+        world.start(
+            version="7000201", options={"spend_reserved_submission": True}, trigger={"type": "manual", "by": "someone"}
+        )
+    )
+
+    assert refused.error == "QuotaExceededError"
+    assert "8 of 10 submissions" in (refused.cause or "")
+    assert spent.status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("event", "error", "says"),
+    [
+        ({"vendor": "fakke"}, "InvalidEventError", 'vendor: "fakke" is unknown'),
+        ({"action": "exports"}, "InvalidEventError", 'action: "exports" is unknown to fake; known: export'),
+        ({"request": {}}, "InvalidEventError", "request.version: missing"),
+        ({"request": {"versoin": "1"}}, "InvalidEventError", "did you mean version?"),
+        ({"limits": {"deadline": 6}}, "InvalidEventError", "limits.deadline"),
+        ({"connection": "elsewhere"}, "UnknownConnectionError", "haul/test/elsewhere"),
+        ({"id": "x@<aws.scheduler.scheduled-time>"}, "InvalidEventError", "<aws.scheduler.scheduled-time>"),
+    ],
+)
+def test_wrong_input_fails_before_anything_is_submitted(event: dict[str, object], error: str, says: str) -> None:
+    world = World()
+
+    execution = world.run(world.start(**event))  # type: ignore[arg-type]  # wrong on purpose
+
+    assert execution.error == error
+    assert says in (execution.cause or "")
+    assert world.vendor.posts == 0
+    assert [notice.detail["error"] for notice in world.notices] == [error]
