@@ -62,12 +62,13 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, read to its end."""
+    """An answer, read to its end. `hide` are the secrets to strike out before any of it is shown."""
 
     what: str
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    hide: tuple[str, ...] = field(default=(), repr=False)
 
     def json(self) -> Any:
         """Read the body as JSON.
@@ -81,12 +82,21 @@ class Reply:
             kind = self.headers.get("Content-Type", "no content type").partition(";")[0]
             # What begins as JSON is the vendor's data; what does not is somebody's page, and says whose.
             begins_as_json = self.body.lstrip()[:1] in (b"{", b"[")
-            detail = f"malformed JSON ({_where(error)})" if begins_as_json else f"{kind}: {excerpt(self.text)}"
+            detail = (
+                f"malformed JSON ({_where(error)})"
+                if begins_as_json
+                else f"{kind}: {excerpt(self.without_secrets(self.text))}"
+            )
         raise UnexpectedResponseError(f"{self.what} answered {self.status} with {detail}")
 
     @property
     def text(self) -> str:
         return self.body.decode("utf-8", "replace")
+
+    def without_secrets(self, text: str) -> str:
+        for secret in sorted((secret for secret in self.hide if len(secret) > 3), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
 
 
 class Rest:
@@ -129,7 +139,7 @@ class Rest:
             body: sent as JSON.
             form: sent as a form, in place of `body`.
             handled: statuses that come back as a reply and not as an error, because the caller knows better.
-            hide: secrets to strike out, should the vendor repeat them in an error.
+            hide: secrets to strike out, should the vendor repeat them.
             peek: leave the body of a good answer alone; only its status and headers are wanted.
             fresh_connection: use no connection that was kept: one that died unnoticed would lose the reply.
 
@@ -155,7 +165,7 @@ class Rest:
                 timeout=self._timeout,
                 stream=peek,
             )
-            reply = Reply(what, response.status_code, response.headers, _read(response, peek=peek))
+            reply = Reply(what, response.status_code, response.headers, _read(response, peek=peek), tuple(hide))
         except requests.RequestException as error:
             raise _unreachable(what, error) from None  # its text and its request hold URL and headers
         finally:
@@ -163,11 +173,11 @@ class Rest:
                 session.close()
         if 200 <= reply.status < 300 or reply.status in handled:
             return reply
-        raise self.failure(reply, hide=hide)
+        raise self.failure(reply)
 
-    def failure(self, reply: Reply, *, hide: Iterable[str] = ()) -> HaulError:
+    def failure(self, reply: Reply) -> HaulError:
         """Say what an answer that is no good means."""
-        status, message = reply.status, self.message(reply, hide=hide)
+        status, message = reply.status, self.message(reply)
         if 300 <= status < 400:
             return UnexpectedResponseError(
                 f"{reply.what} answered {status}, a redirect; none is followed, as the call carries credentials. "
@@ -182,13 +192,13 @@ class Rest:
             return kinds.get(status, RequestRejectedError)(message)
         return UnexpectedResponseError(message)
 
-    def message(self, reply: Reply, *, hide: Iterable[str] = ()) -> str:
+    def message(self, reply: Reply) -> str:
         """Tell the call, its status, and the vendor's own words about it."""
-        told = _said(reply, self._dialect.problem)
-        for secret in sorted((secret for secret in hide if len(secret) > 3), key=len, reverse=True):
-            told = told.replace(secret, "***")
-        advice = self._dialect.advice.get(reply.status)
-        parts = [f"{reply.what} answered {reply.status}", excerpt(told, 500), advice or ""]
+        try:
+            told = excerpt(reply.without_secrets(self._dialect.problem(json.loads(reply.body)) or ""), 500)
+        except ValueError:
+            told = excerpt(reply.without_secrets(reply.text))
+        parts = [f"{reply.what} answered {reply.status}", told, self._dialect.advice.get(reply.status, "")]
         return ": ".join(part for part in parts if part)
 
     def retry_after(self, reply: Reply) -> float | None:
@@ -251,14 +261,6 @@ def _unreachable(what: str, error: requests.RequestException) -> HaulError:
     if _never_connected(error):
         return VendorUnavailableError(f"{what}: no connection ({_reason(error)}); nothing was sent", sent=False)
     return VendorUnavailableError(f"{what}: the answer was lost ({_reason(error)})")
-
-
-def _said(reply: Reply, problem: Callable[[Any], str | None]) -> str:
-    try:
-        body = json.loads(reply.body)
-    except ValueError:
-        return excerpt(reply.text)
-    return problem(body) or ""
 
 
 def _where(error: ValueError) -> str:

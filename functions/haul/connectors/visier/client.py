@@ -67,7 +67,7 @@ class VisierClient:
         self._budget = CallBudget(clock)
         dialect = Dialect("Visier", problem=_problem, pause=self._budget.pause, advice=_ADVICE)
         self._login = Login(secret, dialect, http=http or new_session(), clock=clock)
-        self._file_path: str | None = None
+        self._file_path = _FILE_PATHS[0]
         self._opened: set[tuple[str, int | str]] = set()
 
     def data_versions(self) -> replies.DataVersions:
@@ -104,20 +104,18 @@ class VisierClient:
     def file(self, export_uuid: str, file_id: int | str) -> DownloadSource | None:
         """Where a file can be read, and with which headers; None if it is gone.
 
-        Visier documents two paths. The first file of a process shows which one holds, by a GET whose body is left
-        alone. So does a file that is opened again: its reader met a failure, and if the token is at fault, the GET
-        notices and logs in anew.
+        A file that is opened again met a failure, so a GET whose body is left alone looks what is wrong: a refused
+        token is renewed, and of the two paths that Visier documents the one that holds is taken from then on.
         """
-        path = self._file_path
-        if path is None or (export_uuid, file_id) in self._opened:
+        if (export_uuid, file_id) in self._opened:
             path = self._find_file(export_uuid, file_id)
-        if path is None:
-            return None
-        self._file_path = path
+            if path is None:
+                return None
+            self._file_path = path
         self._opened.add((export_uuid, file_id))
         session = self._login.session()
         return DownloadSource(
-            url=session.rest.base_url + _file(export_uuid, path, file_id),
+            url=session.rest.base_url + _file(export_uuid, self._file_path, file_id),
             # The file is stored as gzip and sent with that as its content coding; a reader takes it as it comes.
             headers={
                 **self._headers(session),
@@ -161,6 +159,7 @@ class VisierClient:
                 headers={**self._headers(session), "Accept": accept},
                 body=body,
                 handled=range(300, 600),  # all: the budget wants to see their headers
+                hide=session.secrets,
                 peek=peek,
                 fresh_connection=submits,
             )
@@ -168,8 +167,8 @@ class VisierClient:
             if 200 <= reply.status < 300 or reply.status in handled:
                 return reply
             if submits and reply.status == 429 and not self._says_when(session, reply):
-                raise QuotaExceededError(f"{session.rest.message(reply, hide=session.secrets)}: {_QUOTA}")
-            raise session.rest.failure(reply, hide=session.secrets)
+                raise QuotaExceededError(f"{session.rest.message(reply)}: {_QUOTA}")
+            raise session.rest.failure(reply)
 
         session = self._login.session()
         reply = send(session, 401, *handled)

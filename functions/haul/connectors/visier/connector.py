@@ -1,6 +1,7 @@
 """Visier's data version exports behind our verbs."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -36,9 +37,12 @@ class VisierConnector:
         result_lives=_RESULT_LIVES,
     )
 
-    def __init__(self, client: VisierClient, options: DvExportOptions) -> None:
+    def __init__(
+        self, client: VisierClient, options: DvExportOptions, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._client = client
         self._options = options
+        self._clock = clock
 
     @property
     def account(self) -> str:
@@ -85,16 +89,16 @@ class VisierConnector:
         """Read the two flags, `failed` first: a failed job may be completed too.
 
         Raises:
-            VendorUnavailableError: Visier does not know the job. Right after its submission that may pass, and a caller
-                that bounds failed polls bounds this too.
+            VendorUnavailableError: Visier does not know the job, which may still be live: a failed poll, bounded like
+                any other. Once no result of it can be left, the job is EXPIRED.
         """
         job_id = _known_id(job.id, "job")
         state = self._client.job(job_id)
-        if state is None:
-            raise VendorUnavailableError(
-                f"Visier does not know job {job_id} (404); options.target_tenant must be as before"
-            )
-        return _report(state)
+        if state is not None:
+            return _report(state)
+        if job.submitted_at and self._clock() - job.submitted_at.timestamp() > _RESULT_LIVES.total_seconds():
+            return JobReport(JobStatus.EXPIRED, reason=f"Visier no longer knows job {job_id}")
+        raise VendorUnavailableError(f"Visier does not know job {job_id} (404)")
 
     def contents(self, job: Job) -> Contents:
         export_uuid = _known_id(job.result_id, "result")
@@ -165,7 +169,8 @@ def _report(state: JobState) -> JobReport:
     if state.completed is not True:
         return JobReport(JobStatus.RUNNING)
     if not state.export_uuid:
-        return JobReport(JobStatus.RUNNING, word="completed without exportUuid")
+        word = "completed without exportUuid"
+        return JobReport(JobStatus.RUNNING, word=word, progress=word)
     return JobReport(JobStatus.SUCCEEDED, result_id=state.export_uuid)
 
 

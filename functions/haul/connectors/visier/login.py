@@ -108,7 +108,7 @@ class Login:
             hint = "" if credentials.vanity_name or credentials.client_id else f" ({_NO_VANITY})"
             raise VendorUnavailableError(f"{error}{hint}", sent=False) from None
         if reply.status in (400, 401, 403):
-            raise CredentialsRefusedError(f"{_REFUSED}. {rest.message(reply, hide=credentials.secrets)}")
+            raise CredentialsRefusedError(f"{_REFUSED}. {rest.message(reply)}")
         token, lives = _oauth_token(reply) if credentials.client_id else (reply.text, _ASID_SECONDS)
         renew_before = min(_RENEWED_BEFORE_SECONDS, lives / 10)
         return Session(rest, credentials, _checked(token, reply.what), self._clock() + lives - renew_before)

@@ -1,0 +1,92 @@
+"""What the conformance tests must be told of each vendor: a further vendor adds its adapter to `ADAPTERS`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from haul import connectors
+from haul.ports import Connector
+from infra.local.vendors.simulator import VendorSimulator
+from infra.local.vendors.visier import VisierSimulator
+from tests.fakes.secret import FakeSecret
+
+
+class Adapter(Protocol):
+    """A vendor's simulator, with jobs that end at once and credentials that occur nowhere else.
+
+    Paths are regular expressions, as the simulator's faults take them.
+    """
+
+    secret: FakeSecret
+    request: Mapping[str, Any]
+    submission: str
+    poll: str
+    login: str
+    unknown_status: Mapping[str, Any]
+
+    @property
+    def simulator(self) -> VendorSimulator[Any]: ...
+
+    def connect(self) -> Connector: ...
+
+    def rotate(self) -> Mapping[str, str]:
+        """Change the password at the vendor, and nowhere else: the secret's fields that are new."""
+        ...
+
+    def expire_tokens(self) -> None: ...
+
+    def jobs(self) -> int:
+        """How many jobs the vendor has been made to run."""
+        ...
+
+    def confidential(self) -> Sequence[str]:
+        """What the secret keeps, and every token given out so far."""
+        ...
+
+    def error(self, text: str) -> Mapping[str, Any]:
+        """The vendor's kind of error body."""
+        ...
+
+
+class Visier:
+    secret: FakeSecret
+    request: Mapping[str, Any] = {"dataVersionNumber": "7000004"}
+    submission = "/jobs$"
+    poll = "/jobs/"
+    login = "/visierSecureToken$"
+    unknown_status: Mapping[str, Any] = {"jobUuid": "c19e2f2b", "status": "PAUSED"}
+
+    def __init__(self) -> None:
+        self.simulator = VisierSimulator(job_seconds=0, password="first-K7!pass", api_key="key-5fd01c1f7b6e")
+        self.simulator.start()
+        self.secret = FakeSecret(
+            {
+                "base_url": self.simulator.url,
+                "vanity_name": "demo",
+                "username": "demo",
+                "password": "first-K7!pass",
+                "api_key": "key-5fd01c1f7b6e",
+            }
+        )
+
+    def connect(self) -> Connector:
+        return connectors.connect("visier", self.secret, {})
+
+    def rotate(self) -> Mapping[str, str]:
+        self.simulator.configure(password="changed-K7!pass")
+        self.simulator.invalidate_tokens()
+        return {"password": "changed-K7!pass"}
+
+    def expire_tokens(self) -> None:
+        self.simulator.invalidate_tokens()
+
+    def jobs(self) -> int:
+        return len(self.simulator.jobs())
+
+    def confidential(self) -> Sequence[str]:
+        return ["first-K7!pass", "key-5fd01c1f7b6e", *self.simulator._tokens]
+
+    def error(self, text: str) -> Mapping[str, Any]:
+        return {"localizedMessage": text, "errorCode": "Oops", "message": text, "rci": "8f1c-22", "userError": True}
+
+
+ADAPTERS: Mapping[str, Callable[[], Adapter]] = {"visier": Visier}

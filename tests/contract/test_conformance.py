@@ -1,0 +1,319 @@
+"""What is asked of every vendor's connector, against its simulator, over real HTTP."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from haul import connectors
+from haul.errors import (
+    CredentialsRefusedError,
+    HaulError,
+    InvalidEventError,
+    RateLimitedError,
+    UnexpectedResponseError,
+    VendorUnavailableError,
+)
+from haul.models.export import Job, JobStatus
+from haul.ports import Connector
+from infra.local.vendors.server import LocalServer, Reply, Request
+from tests.contract.adapters import ADAPTERS, Adapter
+
+RUN = "20261122T050003Z-7c1f9a"
+
+
+@pytest.fixture(params=connectors.names())
+def vendor(request: pytest.FixtureRequest) -> Iterator[Adapter]:
+    adapter = ADAPTERS[request.param]()
+    yield adapter
+    adapter.simulator.stop()
+
+
+@pytest.fixture
+def connector(vendor: Adapter) -> Connector:
+    return vendor.connect()
+
+
+@pytest.fixture
+def job(vendor: Adapter, connector: Connector) -> Job:
+    return Job(id=connector.schedule(vendor.request, run_id=RUN))
+
+
+def test_every_vendor_is_under_test() -> None:
+    assert set(ADAPTERS) == set(connectors.names())
+
+
+def test_an_unknown_vendor_is_refused_with_the_known_ones(vendor: Adapter) -> None:
+    with pytest.raises(InvalidEventError, match=r'"vizier" is unknown; known: .*visier'):
+        connectors.connect("vizier", vendor.secret, {})
+
+
+def test_connecting_calls_nobody(vendor: Adapter) -> None:
+    vendor.connect()
+
+    assert vendor.simulator.calls() == 0
+
+
+def test_an_unknown_status_is_neither_success_nor_failure(vendor: Adapter, connector: Connector, job: Job) -> None:
+    """A word that the vendor adds later is waited on, and reported."""
+    vendor.simulator.fault("GET", vendor.poll, body=dict(vendor.unknown_status))
+
+    report = connector.status(job)
+
+    assert report.status is JobStatus.UNKNOWN
+    assert report.word
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True), 90.0),
+        ("Mon, 02 Jan 2006 15:04:05 GMT", 0.0),
+    ],
+    ids=["seconds", "date", "past"],
+)
+def test_retry_after_is_passed_on(vendor: Adapter, connector: Connector, job: Job, value: str, seconds: float) -> None:
+    vendor.simulator.fault("GET", vendor.poll, status=429, headers={"Retry-After": value})
+
+    with pytest.raises(RateLimitedError) as limited:
+        connector.status(job)
+
+    assert limited.value.retry_after == pytest.approx(seconds, abs=60)
+    assert (limited.value.retry_after == 0) == (seconds == 0)
+
+
+@pytest.mark.parametrize("value", [None, "soon", "-5"])
+def test_a_429_without_a_usable_retry_after_still_says_how_long(
+    vendor: Adapter, connector: Connector, job: Job, value: str | None
+) -> None:
+    vendor.simulator.fault("GET", vendor.poll, status=429, headers={"Retry-After": value})
+
+    with pytest.raises(RateLimitedError) as limited:
+        connector.status(job)
+
+    assert limited.value.retry_after
+    assert 0 < limited.value.retry_after <= 3600
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_burst_of_server_errors_is_told_call_by_call(
+    vendor: Adapter, connector: Connector, job: Job, status: int
+) -> None:
+    """Nothing is retried in here: the state machine does that."""
+    vendor.simulator.fault("GET", vendor.poll, times=2, status=status)
+    vendor.simulator.clear_log()
+
+    for _ in range(2):
+        with pytest.raises(VendorUnavailableError, match=str(status)):
+            connector.status(job)
+    report = connector.status(job)
+
+    assert report.status in {JobStatus.RUNNING, JobStatus.SUCCEEDED}
+    assert vendor.simulator.calls() == 3
+
+
+def test_a_broken_connection_is_told(vendor: Adapter, connector: Connector, job: Job) -> None:
+    vendor.simulator.fault("GET", vendor.poll, reset=True)
+
+    with pytest.raises(VendorUnavailableError) as lost:
+        connector.status(job)
+
+    assert lost.value.sent
+
+
+def test_a_vendor_that_cannot_be_reached_got_nothing(vendor: Adapter, connector: Connector, job: Job) -> None:
+    vendor.simulator.stop()
+
+    for call in (lambda: connector.status(job), lambda: connector.schedule(vendor.request, run_id=RUN)):
+        with pytest.raises(VendorUnavailableError) as refused:
+            call()
+        assert not refused.value.sent
+
+
+def test_refused_credentials_are_told_after_one_more_look_at_the_secret(vendor: Adapter, connector: Connector) -> None:
+    """The same password is not tried twice: that would only bring the user closer to being locked out."""
+    vendor.rotate()
+
+    with pytest.raises(CredentialsRefusedError):
+        connector.schedule(vendor.request, run_id=RUN)
+
+    assert vendor.secret.reads == 1
+    assert len([call for call in vendor.simulator.log if call.status == 401]) == 1
+    assert vendor.jobs() == 0
+
+
+def test_a_rotated_secret_is_read_anew(vendor: Adapter, connector: Connector) -> None:
+    vendor.secret.rotate(**vendor.rotate())
+
+    connector.schedule(vendor.request, run_id=RUN)
+
+    assert vendor.secret.reads == 1
+    assert vendor.jobs() == 1
+
+
+def test_a_secret_rotated_after_the_login_is_read_anew(vendor: Adapter, connector: Connector, job: Job) -> None:
+    vendor.secret.rotate(**vendor.rotate())
+
+    report = connector.status(job)
+
+    assert report.status in {JobStatus.RUNNING, JobStatus.SUCCEEDED}
+
+
+def test_a_token_that_expires_is_renewed_once_and_for_every_thread(
+    vendor: Adapter, connector: Connector, job: Job
+) -> None:
+    vendor.expire_tokens()
+    vendor.simulator.clear_log()
+
+    with ThreadPoolExecutor(8) as threads:
+        reports = list(threads.map(lambda _: connector.status(job), range(16)))
+
+    assert {report.status for report in reports} <= {JobStatus.RUNNING, JobStatus.SUCCEEDED}
+    logins = [call for call in vendor.simulator.log if call.path.endswith(vendor.login.rstrip("$"))]
+    assert len(logins) == 1
+
+
+def test_a_token_that_never_works_ends_the_calls(vendor: Adapter, connector: Connector, job: Job) -> None:
+    vendor.simulator.fault("GET", vendor.poll, times=None, status=401)
+    vendor.simulator.clear_log()
+
+    with pytest.raises(CredentialsRefusedError):
+        connector.status(job)
+
+    assert vendor.simulator.calls("GET") == 2
+
+
+def test_the_lost_reply_to_a_submission_is_not_hidden(vendor: Adapter, connector: Connector) -> None:
+    """The job exists, so nobody may think that it does not, and nobody may submit it twice."""
+    vendor.simulator.fault("POST", vendor.submission, drop_reply=True)
+
+    with pytest.raises(VendorUnavailableError) as lost:
+        connector.schedule(vendor.request, run_id=RUN)
+
+    assert lost.value.sent
+    assert vendor.jobs() == 1
+    assert len([call for call in vendor.simulator.log if call.fault]) == 1
+
+
+def test_a_login_that_fails_leaves_no_doubt_about_the_submission_it_was_for(
+    vendor: Adapter, connector: Connector
+) -> None:
+    vendor.simulator.fault("POST", vendor.login, drop_reply=True)
+
+    with pytest.raises(VendorUnavailableError) as lost:
+        connector.schedule(vendor.request, run_id=RUN)
+
+    assert not lost.value.sent
+    assert vendor.jobs() == 0
+
+
+def test_malformed_json_is_unexpected_and_not_repeated(vendor: Adapter, connector: Connector, job: Job) -> None:
+    vendor.simulator.fault(
+        "GET", vendor.poll, body='{"name": "Margaret Smith", ', headers={"Content-Type": "application/json"}
+    )
+
+    with pytest.raises(UnexpectedResponseError, match="malformed JSON") as unexpected:
+        connector.status(job)
+
+    assert "Margaret" not in str(unexpected.value)
+
+
+def test_a_page_in_place_of_json_is_unexpected_and_shown_in_part(
+    vendor: Adapter, connector: Connector, job: Job
+) -> None:
+    vendor.simulator.fault("GET", vendor.poll, body="<html><h1>Please sign in</h1>" + "x" * 5000)
+
+    with pytest.raises(UnexpectedResponseError, match=r"text/html.*Please sign in") as unexpected:
+        connector.status(job)
+
+    assert len(str(unexpected.value)) < 500
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "17", '"text"', "[[1]]"])
+def test_json_of_another_shape_is_unexpected(vendor: Adapter, connector: Connector, job: Job, body: str) -> None:
+    vendor.simulator.fault("GET", vendor.poll, body=body, headers={"Content-Type": "application/json"})
+
+    with pytest.raises(UnexpectedResponseError):
+        connector.status(job)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_the_credentials_elsewhere(
+    vendor: Adapter, connector: Connector, job: Job, status: int
+) -> None:
+    strangers_calls: list[Request] = []
+
+    def stranger(request: Request) -> tuple[Reply, None]:
+        strangers_calls.append(request)
+        return Reply(), None
+
+    with LocalServer(stranger) as elsewhere:
+        location = {"Location": f"{elsewhere.url}/collect?token=abc"}
+        vendor.simulator.fault("GET", vendor.poll, status=status, headers=location)
+        with pytest.raises(UnexpectedResponseError, match="redirect") as refused:
+            connector.status(job)
+
+    assert strangers_calls == []
+    assert "collect" not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 406, 429, 500, 501, 503])
+def test_no_error_repeats_a_secret_even_if_the_vendor_does(
+    vendor: Adapter, connector: Connector, job: Job, status: int
+) -> None:
+    known = vendor.confidential()
+    sent_at_login = [secret for secret in known if secret in vendor.secret.current().values()]
+    for path, secrets in {vendor.poll: known, vendor.login: sent_at_login}.items():
+        echo = vendor.error(f"you sent {' and '.join(secrets)}")
+        vendor.simulator.fault(None, path, times=None, status=status, body=dict(echo))
+
+    polling, logging_in = _told(lambda: connector.status(job)), _told(lambda: vendor.connect().status(job))
+
+    assert [secret for secret in known if secret in polling + logging_in] == []
+
+
+def test_a_page_that_repeats_a_secret_is_shown_without(vendor: Adapter, connector: Connector, job: Job) -> None:
+    """Even where the excerpt would end in the middle of one."""
+    secrets = vendor.confidential()
+    page = f"<p>{'x' * (190 - len(secrets[0]) // 2)}{' '.join(secrets)}"
+    vendor.simulator.fault(None, vendor.poll, body=page)
+    vendor.simulator.fault(None, vendor.login, body=page)
+
+    polling, logging_in = _told(lambda: connector.status(job)), _told(lambda: vendor.connect().status(job))
+
+    assert [secret for secret in secrets if secret[:6] in polling + logging_in] == []
+
+
+def test_nothing_that_may_be_printed_holds_a_secret(vendor: Adapter, connector: Connector, job: Job) -> None:
+    report = connector.status(job)
+    finished = job.model_copy(update={"result_id": report.result_id})
+
+    contents = connector.contents(finished)
+    source = connector.open(contents.files[0], finished)
+
+    printed = f"{connector!r} {vars(connector)!r} {report!r} {contents!r} {source!r} {connector.account}"
+    assert [secret for secret in vendor.confidential() if secret in printed] == []
+    assert source.url not in printed
+
+
+def test_operations_refuse_parameters_they_do_not_know(connector: Connector) -> None:
+    for operation in connector.operations().values():
+        with pytest.raises(InvalidEventError, match="unknown parameter"):
+            operation.run({**dict.fromkeys(operation.parameters, "x"), "surprise": "1"})
+
+
+def test_operations_name_the_parameter_that_is_missing(connector: Connector) -> None:
+    for operation in connector.operations().values():
+        for name in operation.parameters:
+            with pytest.raises(InvalidEventError, match=name):
+                operation.run({other: "x" for other in operation.parameters if other != name})
+
+
+def _told(call: Callable[[], object]) -> str:
+    with pytest.raises(HaulError) as raised:
+        call()
+    return "".join(traceback.format_exception(raised.value)) + repr(raised.value)
