@@ -51,7 +51,7 @@ def schedule(
         return _repeated(opened.record, execution, site)
     record = opened.record
     if record.export is None:
-        export = _prepared(record, ledger=ledger, connect=connect, site=site, now=now)
+        export = prepared(record, ledger=ledger, connect=connect, site=site, now=now)
     else:
         export = _next_attempt(record, resubmit=start.rerun is not None and start.rerun.resubmit)
     if export.outcome is None:
@@ -97,8 +97,12 @@ def _repeated(record: RunRecord, execution: Execution, site: Site) -> Export:
     return stub.model_copy(update={"execution": execution.id, "outcome": outcome, "joined": record.run_id})
 
 
-def _prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site, now: datetime) -> Export:
-    """Complete and check the event and resolve its symbols, once for all attempts."""
+def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site, now: datetime) -> Export:
+    """Complete and check the event and resolve its symbols, once for all attempts.
+
+    Raises:
+        InvalidInputError: nothing was sent to the vendor but questions.
+    """
     raw = record.event
     deployed = ledger.pipeline(record.pipeline)
     if deployed and not {"vendor", "action", "connection", "request"} <= raw.keys():

@@ -124,7 +124,7 @@ def _make(
     )
     if export.options.get("reuse_available_export", True) and not export.resubmit:
         for shown in _find(connector, export):
-            if connector.capabilities.content_fixed_by_request and _is_whole(shown, connector, now=now):
+            if connector.capabilities.content_fixed_by_request and is_whole(shown, connector, now=now):
                 adopted = draft.model_copy(update=_facts(shown) | {"adopted": True})
                 current, won = ledger.put_job(adopted, etag)
                 return _with_job(export, current, now=now) if won else _Next.AGAIN
@@ -248,7 +248,7 @@ def _look_for(
     for shown in _find(connector, export):
         made_since = shown.created_at is not None and shown.created_at >= record.intent_at.replace(microsecond=0)
         if shown.status in {JobStatus.RUNNING, JobStatus.UNKNOWN, JobStatus.SUCCEEDED} and (
-            made_since or (may_be_older and _is_whole(shown, connector, now=now))
+            made_since or (may_be_older and is_whole(shown, connector, now=now))
         ):
             seen = record.model_copy(update=_facts(shown) | {"phase": JobPhase.SUBMITTED, "attempt": export.attempt})
             current, won = ledger.put_job(seen, etag)
@@ -294,7 +294,8 @@ def _find(connector: Connector, export: Export) -> list[Found]:
         raise
 
 
-def _is_whole(shown: Found, connector: Connector, *, now: datetime) -> bool:
+def is_whole(shown: Found, connector: Connector, *, now: datetime) -> bool:
+    """Whether a job that the vendor shows has a result that lives long enough to be adopted."""
     lives_on = shown.result_expires_at is None or shown.result_expires_at - now >= connector.capabilities.adoptable_for
     return shown.status is JobStatus.SUCCEEDED and lives_on
 

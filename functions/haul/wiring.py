@@ -1,5 +1,6 @@
-"""What handlers work with, built from the environment once per cold start."""
+"""What handlers and the command line work with, built from the environment once per process."""
 
+import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from haul.ports import Connector, Site
 from haul.settings import Settings
 
 if TYPE_CHECKING:
+    from haul.adapters.executions import StepFunctionsExecutions
     from haul.adapters.landing import S3Landing
     from haul.downloads import Downloader
     from haul.endings import Endings
@@ -43,6 +45,14 @@ def settings() -> Settings:
     return Settings.from_env()
 
 
+def use(known: Settings) -> None:
+    """Work with these names from now on, as if they had been deployed with this process."""
+    os.environ.update(known.to_env())
+    for made in (settings, client, site, _secret):
+        made.cache_clear()
+    _connectors.clear()
+
+
 @cache
 def client(service: str) -> Any:
     """A client of an AWS service; endpoint and region come from the environment."""
@@ -61,9 +71,19 @@ def site() -> Site:
     )
 
 
+def store() -> S3Store:
+    return S3Store(settings().landing_bucket, client("s3"))
+
+
 def ledger() -> Ledger:
     """A ledger with a writer of its own: one per invocation."""
-    return Ledger(S3Store(settings().landing_bucket, client("s3")))
+    return Ledger(store())
+
+
+def executions() -> "StepFunctionsExecutions":
+    from haul.adapters.executions import StepFunctionsExecutions  # noqa: PLC0415 - polls do without it
+
+    return StepFunctionsExecutions(client("stepfunctions"))
 
 
 def landing() -> "S3Landing":
@@ -122,8 +142,7 @@ def downloader(wanted: Download) -> "Downloader":
 
 
 def endings() -> "Endings":
-    from haul.adapters.executions import StepFunctionsExecutions  # noqa: PLC0415 - only the ends of runs need these
-    from haul.adapters.notices import AwsNotifier  # noqa: PLC0415
+    from haul.adapters.notices import AwsNotifier  # noqa: PLC0415 - only the ends of runs need these
     from haul.endings import Endings  # noqa: PLC0415
 
     known = settings()
@@ -133,5 +152,5 @@ def endings() -> "Endings":
         notifier=AwsNotifier(known.notices_topic_arn, known.event_bus_name, client("sns"), client("events")),
         site=site(),
         connect=connect,
-        executions=StepFunctionsExecutions(client("stepfunctions")),
+        executions=executions(),
     )
