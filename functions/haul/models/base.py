@@ -3,7 +3,8 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, get_args
 
@@ -15,16 +16,36 @@ from pydantic import (
     PlainSerializer,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
 
 from haul.errors import InvalidEventError
 
+_DURATION = re.compile(
+    r"P(?=.)(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
+    r"(?:T(?=.)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
+    re.ASCII,
+)
 
-def _iso_only(value: Any) -> Any:
-    if isinstance(value, timedelta | str):
+
+def _duration(value: Any) -> Any:
+    """Read ISO 8601 without its years and months, whose length nobody can tell."""
+    if isinstance(value, timedelta):
         return value
-    raise ValueError("a duration is written as in ISO 8601, such as PT6H or P2D")
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError("a duration is written as in ISO 8601, such as PT6H or P2D")
+    try:
+        return timedelta(**{unit: float(count) for unit, count in match.groupdict("0").items()})
+    except OverflowError:
+        raise ValueError("a duration is at most P999999999D") from None
+
+
+def _some(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("a duration is more than nothing")
+    return value
 
 
 def _with_zone(value: datetime) -> datetime:
@@ -38,11 +59,17 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-type Duration = Annotated[timedelta, BeforeValidator(_iso_only)]
+type Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    AfterValidator(_some),
+    WithJsonSchema({"type": "string", "format": "duration", "examples": ["PT6H", "P2D"]}),
+]
 type Instant = Annotated[
     datetime,
     AfterValidator(_with_zone),
     PlainSerializer(iso, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-22T05:00:00Z"]}),
 ]
 
 
@@ -71,11 +98,14 @@ def digest(value: Any) -> str:
 def parse[M: BaseModel](model: type[M], value: Any, *, at: str = "") -> M:
     """Validate `value`, or say which field is wrong, what it holds and what is allowed.
 
+    Types are taken as JSON has them: what people write is not read as something it could be made into, such as
+    "400" as a number or "no" as false.
+
     Raises:
         InvalidEventError: every problem in one message, each with its path below `at`.
     """
     try:
-        return model.model_validate(value)
+        return model.model_validate_json(to_json(value, fallback=str), strict=True)
     except ValidationError as error:
         refuse(error, model, at=at)
 
@@ -90,7 +120,7 @@ def _problem(details: ErrorDetails, model: type[BaseModel], at: str) -> str:
     where = ".".join([*([at] if at else []), *path]) or "the document"
     match details["type"]:
         case "extra_forbidden":
-            return f"{where}: unknown field{_nearest(path, model)}"
+            return f"{where}: unknown field{nearest(path[-1], fields_at(model, path[:-1]))}"
         case "missing":
             return f"{where}: missing"
         case "value_error":
@@ -99,16 +129,23 @@ def _problem(details: ErrorDetails, model: type[BaseModel], at: str) -> str:
             return f"{where}: {details['msg'][0].lower()}{details['msg'][1:]}{_shown(details['input'])}"
 
 
+_SHOWN = 120
+
+
 def _shown(value: Any) -> str:
-    return f" (found {json.dumps(value)})" if isinstance(value, str | int | float | bool | None) else ""
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return f" (found {json.dumps(value[:_SHOWN], ensure_ascii=False)} and more)"
+    scalar = isinstance(value, str | int | float | bool | None)
+    return f" (found {json.dumps(value, ensure_ascii=False)})" if scalar else ""
 
 
-def _nearest(path: list[str], model: type[BaseModel]) -> str:
-    known = fields_at(model, path[:-1])
-    close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.6)
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Guess what a misspelt word was to be, or list what is known, for the end of a message."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; known here: {', '.join(sorted(known))}" if known else ""
+    return f"; known here: {', '.join(known)}" if known else ""
 
 
 def fields_at(model: type[BaseModel], path: list[str]) -> list[str]:

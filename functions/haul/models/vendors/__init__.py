@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from haul.errors import InvalidEventError
-from haul.models.base import Written, parse
+from haul.models.base import Written, nearest, parse
 from haul.models.event import Event
 
 
@@ -37,7 +37,7 @@ def actions(vendor: str) -> dict[str, Action]:
         InvalidEventError: there is no such vendor.
     """
     if vendor not in names():
-        raise InvalidEventError(f'vendor: "{vendor}" is unknown; known: {", ".join(names())}')
+        raise InvalidEventError(f'vendor: "{vendor}" is unknown{nearest(vendor, names())}')
     found: dict[str, Action] = importlib.import_module(f"{__name__}.{vendor}").ACTIONS
     return found
 
@@ -50,20 +50,21 @@ def action_of(event: Event) -> Action:
     """
     known = actions(event.vendor)
     if event.action not in known:
-        allowed = ", ".join(sorted(known))
-        raise InvalidEventError(f'action: "{event.action}" is unknown to {event.vendor}; known: {allowed}')
+        raise InvalidEventError(f'action: "{event.action}" is unknown to {event.vendor}{nearest(event.action, known)}')
     return known[event.action]
 
 
-def checked(event: Event) -> Event:
+def checked(event: Event, *, at: str = "") -> Event:
     """Validate `request` and `options` by the action's own schemas and fill in their defaults.
+
+    `at` is where the event itself stands, for the messages.
 
     Raises:
         InvalidEventError: naming each wrong field, its value and what is allowed.
     """
     action = action_of(event)
-    request = parse(action.request, event.request, at="request")
-    options = parse(action.options, event.options, at="options")
+    request = parse(action.request, event.request, at=f"{at}.request" if at else "request")
+    options = parse(action.options, event.options, at=f"{at}.options" if at else "options")
     return event.model_copy(update={"request": _dump(request), "options": _dump(options, whole=True)})
 
 
