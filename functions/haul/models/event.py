@@ -8,12 +8,31 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from haul.models.base import Duration, Instant, Written
 
 type PipelineName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,47}$")]
 type ConnectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$")]
+type Filled = Annotated[
+    Instant,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "string", "pattern": r"^<aws\.[a-z.-]+>$", "description": "filled in by the scheduler"},
+            ]
+        }
+    ),
+]
 type RunId = Annotated[str, StringConstraints(pattern=r"^\d{8}T\d{6}Z-[0-9a-f]{6}$")]
 
 
@@ -46,41 +65,64 @@ class Outcome(StrEnum):
 class Landing(Written):
     """How thoroughly files are checked, and what they are."""
 
-    verify: Literal["full", "length"] = "full"
-    sha256: bool = False
-    classification: str | None = None
-    retention_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+    verify: Annotated[
+        Literal["full", "length"],
+        Field(description="full: length, every gzip member to its end, columns, rows; length: length alone"),
+    ] = "full"
+    sha256: Annotated[bool, Field(description="hash each file too, for those who compare with other systems")] = False
+    classification: Annotated[
+        str | None, Field(description="what the data is, such as pii; the manifest says so too")
+    ] = None
+    retention_days: Annotated[
+        Annotated[int, Field(ge=1, le=36500)] | None,
+        Field(description="delete landed files after so many days, noncurrent versions too; without it never"),
+    ] = None
 
 
 class Limits(Written):
     """How long a run may take."""
 
-    deadline: Duration = timedelta(hours=6)
-    late_after: Duration | None = None
-    poll_floor_seconds: Annotated[int, Field(ge=1, le=3600)] = 5
+    deadline: Annotated[
+        Duration, Field(description="from the attempt's start until it is given up; at most P7D", examples=["PT6H"])
+    ] = timedelta(hours=6)
+    late_after: Annotated[
+        Duration | None, Field(description="tell LATE when a run is not done after so long; without it never")
+    ] = None
+    poll_floor_seconds: Annotated[
+        int, Field(ge=1, le=3600, description="look at the vendor's job no more often than this")
+    ] = 5
 
     @field_validator("deadline")
     @classmethod
     def _at_most_a_week(cls, deadline: timedelta) -> timedelta:
-        if not timedelta(0) < deadline <= timedelta(days=7):
-            raise ValueError("a deadline is more than nothing and at most P7D")
+        if deadline > timedelta(days=7):
+            raise ValueError("a deadline is at most P7D")
         return deadline
+
+
+def _in_order(about: frozenset[About]) -> list[str]:
+    """Without this a deployed document would differ with each synth's hash seed."""
+    return [str(word) for word in About if word in about]
 
 
 class Notify(Written):
     """What people are told about."""
 
-    about: frozenset[About] = frozenset(About) - {About.NOTHING_NEW, About.JOINED}
+    about: Annotated[
+        frozenset[About],
+        PlainSerializer(_in_order, when_used="json"),
+        Field(description="the outcomes that are told, and LATE and STALE; without it all but NOTHING_NEW and JOINED"),
+    ] = frozenset(About) - {About.NOTHING_NEW, About.JOINED}
 
 
 class Trigger(Written):
     """What started the run; filled in by schedule, rule and command line."""
 
     type: Literal["manual", "schedule", "s3", "manifest"] = "manual"
-    by: str | None = None
-    reason: str | None = None
-    scheduled_at: Instant | None = None
-    event_time: Instant | None = None
+    by: Annotated[str | None, Field(description="who asked")] = None
+    reason: Annotated[str | None, Field(description="why, in a person's words")] = None
+    scheduled_at: Annotated[Filled | None, Field(description="when the schedule meant to fire")] = None
+    event_time: Annotated[Filled | None, Field(description="when the object or manifest was created")] = None
 
 
 class S3Object(Written):
@@ -97,9 +139,11 @@ class S3Object(Written):
 class Source(Written):
     """What a load takes, or what started a run: an object, or a manifest and a dataset in it."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["object"]}, {"required": ["manifest"]}]})
+
     object: S3Object | None = None
     manifest: S3Object | None = None
-    dataset: str | None = None
+    dataset: Annotated[str | None, Field(description="which dataset of the manifest")] = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -114,7 +158,19 @@ class Rerun(Written):
     """The next attempt of a run that ended without publishing; written by `haul rerun`."""
 
     run_id: RunId
-    resubmit: bool = False
+    resubmit: Annotated[
+        bool, Field(description="submit anew although a job may exist: a person's decision, and a submission spent")
+    ] = False
+
+
+type VendorName = Annotated[str, Field(description="the SaaS that is asked")]
+type ActionName = Annotated[str, Field(description="what it is asked to do")]
+type Connection = Annotated[
+    ConnectionName,
+    Field(description="the secret haul/<environment>/<connection>; no environment here, so one file works in each"),
+]
+type Request = Annotated[dict[str, Any], Field(description="what is asked, in the vendor's own field names")]
+type Options = Annotated[dict[str, Any], Field(description="what Haul does about it")]
 
 
 class Start(Written):
@@ -123,22 +179,27 @@ class Start(Written):
     A rule sends no more than this; the rest is completed from the deployed pipeline.
     """
 
-    version: Literal[1]
-    pipeline: PipelineName
-    id: Annotated[str, StringConstraints(min_length=1, max_length=512)] | None = None
-    source: Source | None = None
-    trigger: Trigger = Trigger()
-    rerun: Rerun | None = None
+    version: Annotated[Literal[1], Field(description="of this document's shape")]
+    pipeline: Annotated[PipelineName, Field(description="names ledger, folders and notices; a one-off has a name too")]
+    id: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=512)] | None,
+        Field(description="the trigger's idempotency key: one id is one run; without it every start is a new run"),
+    ] = None
+    source: Annotated[Source | None, Field(description="the object or manifest that started the run")] = None
+    trigger: Annotated[Trigger, Field(description="what started the run, and who asked")] = Trigger()
+    rerun: Annotated[Rerun | None, Field(description="written by haul rerun: the run whose next attempt this is")] = (
+        None
+    )
 
 
 class Event(Start):
     """The whole event, after completion. `request` and `options` have a schema per vendor and action."""
 
-    vendor: str
-    action: str
-    connection: ConnectionName
-    request: dict[str, Any]
-    options: dict[str, Any] = {}
+    vendor: VendorName
+    action: ActionName
+    connection: Connection
+    request: Request
+    options: Options = {}
     landing: Landing = Landing()
     limits: Limits = Limits()
     notify: Notify = Notify()
@@ -148,7 +209,7 @@ _UNREPLACED = re.compile(r"<aws\.[^>]*>?")
 
 
 def unreplaced(value: Any) -> str | None:
-    """Find a scheduler attribute that nobody filled in, such as `<aws.scheduler.scheduled-time>`."""
+    """Find an attribute that EventBridge would have filled in, such as `<aws.scheduler.scheduled-time>`."""
     if isinstance(value, str):
         match = _UNREPLACED.search(value)
         return match.group() if match else None
