@@ -55,15 +55,22 @@ class Symbols:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(schema), "x-haul-symbols": list(self.allowed)}
+        words = [name for name in self.allowed if not name.endswith(":")]
+        begins = [{"type": "string", "pattern": f"^{name}"} for name in self.allowed if name.endswith(":")]
+        return {"anyOf": [handler(schema), *([{"enum": words}] if words else []), *begins]}
 
     def _check(self, value: Any) -> Any:
         if is_symbol(value):
-            if not any(value == name or (name.endswith(":") and value.startswith(name)) for name in self.allowed):
-                raise ValueError(f"this symbol is not understood here; allowed: {', '.join(self.allowed)}")
+            if not _among(value, self.allowed):
+                why = "this symbol is not understood here" if _among(value, KNOWN) else "there is no such symbol"
+                raise ValueError(f"{why}; allowed: {', '.join(self.allowed)}")
             if value.startswith("@instant:"):
                 instant(value)
         return value
+
+
+def _among(symbol: str, names: tuple[str, ...]) -> bool:
+    return any(symbol == name or (name.endswith(":") and symbol.startswith(name)) for name in names)
 
 
 def instant(symbol: str) -> int:
@@ -72,7 +79,10 @@ def instant(symbol: str) -> int:
     Raises:
         ValueError: the time cannot be read or has no offset.
     """
-    at = datetime.fromisoformat(symbol.removeprefix("@instant:"))
+    try:
+        at = datetime.fromisoformat(symbol.removeprefix("@instant:"))
+    except ValueError:
+        raise ValueError("@instant takes an ISO 8601 time, such as @instant:2021-12-13T00:00:00-08:00") from None
     if at.tzinfo is None:
         raise ValueError("the time of @instant needs its offset, such as 2021-12-13T00:00:00-08:00")
     return round(at.timestamp() * 1000)

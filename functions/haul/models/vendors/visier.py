@@ -1,18 +1,26 @@
 """Visier: data version exports."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from haul.models.base import Written
-from haul.models.symbols import Symbols
+from haul.models.symbols import Symbols, is_symbol
 from haul.models.vendors import Action
 
 
 def _number(value: str) -> str:
-    if value and not value.startswith("@") and not value.isdecimal():
+    if not (is_symbol(value) or (value.isascii() and value.isdecimal())):
         raise ValueError("a data version is a number in quotes, or a symbol")
     return value
+
+
+def _none_if_empty(value: Any) -> Any:
+    """Visier itself takes an empty base for none."""
+    return None if value == "" else value
+
+
+VersionNumber = Annotated[str, AfterValidator(_number), WithJsonSchema({"type": "string", "pattern": "^[0-9]+$"})]
 
 
 class DvExportRequest(Written):
@@ -21,28 +29,43 @@ class DvExportRequest(Written):
     model_config = ConfigDict(title="Visier dv-export request")
 
     dataVersionNumber: Annotated[  # noqa: N815 - the vendor's own spelling
-        str,
-        AfterValidator(_number),
-        Symbols("@latest", "@upstream.data_version"),
-        Field(min_length=1, examples=["7000006", "@latest"]),
+        Annotated[VersionNumber, Symbols("@latest", "@upstream.data_version")],
+        Field(description="the data version to export; @latest is the newest", examples=["7000006", "@latest"]),
     ]
     baseDataVersionNumber: Annotated[  # noqa: N815 - the vendor's own spelling
-        str | None,
-        AfterValidator(lambda value: _number(value) or None if value is not None else None),
-        Symbols("@last-published", "@upstream.base_data_version"),
-        Field(examples=["7000005", "@last-published"]),
+        Annotated[VersionNumber, Symbols("@last-published", "@upstream.base_data_version")] | None,
+        BeforeValidator(_none_if_empty),
+        Field(
+            description="export what changed since this data version; without it, everything",
+            examples=["7000005", "@last-published"],
+        ),
     ] = None
 
 
 class DvExportOptions(Written):
     """What Haul does about a Visier export."""
 
-    target_tenant: Annotated[str, Field(min_length=1)] | None = None
-    reuse_available_export: bool = True
-    spend_reserved_submission: bool = False
-    first_run: Literal["full", "fail"] = "full"
-    base_gone: Literal["full", "fail"] = "fail"
-    retyped_column: Literal["warn", "fail"] = "warn"
+    model_config = ConfigDict(title="Visier dv-export options")
+
+    target_tenant: Annotated[
+        Annotated[str, Field(min_length=1)] | None,
+        Field(description="the analytic tenant that a partner acts for; without it the connection's own"),
+    ] = None
+    reuse_available_export: Annotated[
+        bool, Field(description="take a finished export of the same versions instead of submitting another")
+    ] = True
+    spend_reserved_submission: Annotated[
+        bool, Field(description="spend a submission of the day's reserve; obeyed for manual starts alone")
+    ] = False
+    first_run: Annotated[
+        Literal["full", "fail"], Field(description="when nothing was published yet and a delta is asked for")
+    ] = "full"
+    base_gone: Annotated[
+        Literal["full", "fail"], Field(description="when Visier no longer has the version that the delta starts from")
+    ] = "fail"
+    retyped_column: Annotated[
+        Literal["warn", "fail"], Field(description="when a column changed its type since the base")
+    ] = "warn"
 
 
 ACTIONS = {"dv-export": Action("export", DvExportRequest, DvExportOptions)}
