@@ -31,7 +31,7 @@ from haul.errors import (
 )
 from haul.models.export import Download, JobStatus
 from infra.buckets import KEYS
-from infra.flows.waiting import Waiting, status_is
+from infra.flows.waiting import Waiting, has_outcome, status_is
 from infra.permissions import acknowledge, acknowledge_wildcard, allow
 
 _ID = "$$.Execution.Id"
@@ -62,6 +62,14 @@ class ExportSteps:
     abandon: lambda_.IFunction
 
 
+@dataclass(frozen=True, kw_only=True)
+class Retries:
+    """When a failed step is tried again."""
+
+    interval: Duration
+    backoff: float
+
+
 class ExportFlow(Construct):
     """The state machine `machine`, and a role that may do what its states do."""
 
@@ -74,11 +82,11 @@ class ExportFlow(Construct):
         landing: s3.IBucket,
         key: kms.IKey | None,
         dead_letters: sqs.IQueue,
-        retry_interval: Duration,
+        retries: Retries,
         log_retention: logs.RetentionDays,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._retry_interval = retry_interval
+        self._retries = retries
         self._dead_letters = dead_letters
         role = self._role(steps, landing, key, dead_letters)
         self.machine = sfn.StateMachine(
@@ -124,10 +132,10 @@ class ExportFlow(Construct):
             state.add_catch(abandon, errors=_ANY, result_path="$.error")
 
         plan.next(download).next(publish).next(notify)
-        waiting = Waiting(self, "Waiting", check=check, ready=plan, otherwise=self._unexpected(abandon))
+        waiting = Waiting(self, "Waiting", check=check, ready=plan, ended=notify, otherwise=self._unexpected(abandon))
         anything = (
             sfn.Choice(self, "Anything to do?")
-            .when(sfn.Condition.is_string("$.outcome"), notify)
+            .when(has_outcome(), notify)
             .when(status_is([JobStatus.SUCCEEDED]), plan)
             .otherwise(waiting.start)
         )
@@ -156,8 +164,8 @@ class ExportFlow(Construct):
         )
         task.add_retry(
             errors=[*errors, *INFRASTRUCTURE_ERRORS],
-            interval=self._retry_interval,
-            backoff_rate=2,
+            interval=self._retries.interval,
+            backoff_rate=self._retries.backoff,
             max_attempts=attempts,
             jitter_strategy=sfn.JitterType.FULL,
         )
@@ -177,7 +185,7 @@ class ExportFlow(Construct):
             label="DownloadFiles",
             map_execution_type=sfn.StateMachineType.STANDARD,
             item_reader=sfn.S3JsonItemReader(
-                bucket_name_path="$.plan.bucket", key=sfn.JsonPath.string_at("$.plan.key")
+                bucket_name_path=sfn.JsonPath.string_at("$.plan.bucket"), key=sfn.JsonPath.string_at("$.plan.key")
             ),
             item_selector={**of_the_state, "item": sfn.JsonPath.object_at("$$.Map.Item.Value")},
             max_concurrency_path="$.plan.concurrency",

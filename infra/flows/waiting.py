@@ -11,10 +11,11 @@ STILL_RUNNING = (JobStatus.RUNNING, JobStatus.UNKNOWN)
 
 
 class Waiting(Construct):
-    """`Wait` → `check` → `Ready?` → `Wait` or `ready`.
+    """`Wait` → `check` → `Ready?` → `Wait`, `ready` or `ended`.
 
     `start` is where the loop is entered. A status that is neither running nor a success is not waited on: `check`
-    raises for every end that it knows, so such a status is a mistake and goes to `otherwise`.
+    raises for every bad end that it knows, so such a status is a mistake and goes to `otherwise`. A run that has an
+    outcome already (it joined another) goes to `ended`.
     """
 
     def __init__(
@@ -24,17 +25,23 @@ class Waiting(Construct):
         *,
         check: sfn.TaskStateBase,
         ready: sfn.IChainable,
+        ended: sfn.IChainable,
         otherwise: sfn.IChainable,
     ) -> None:
         super().__init__(scope, construct_id)
         self.start = sfn.Wait(self, "Wait", time=sfn.WaitTime.seconds_path("$.wait_seconds"))
         choice = (
             sfn.Choice(self, "Ready?")
+            .when(has_outcome(), ended)
             .when(status_is([JobStatus.SUCCEEDED]), ready)
             .when(status_is(STILL_RUNNING), self.start)
             .otherwise(otherwise)
         )
         self.start.next(check).next(choice)
+
+
+def has_outcome() -> sfn.Condition:
+    return sfn.Condition.is_string("$.outcome")
 
 
 def status_is(statuses: Sequence[JobStatus]) -> sfn.Condition:
