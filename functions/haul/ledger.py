@@ -53,14 +53,19 @@ LIVE = frozenset({RunState.RUNNING, RunState.PUBLISHING})
 
 
 def trigger_key(start: Start, execution: str) -> str:
-    """What makes two triggers the same: the object, the upstream run, the event's id, or nothing but the execution."""
+    """What makes two triggers of a pipeline the same.
+
+    The object, the upstream run, the event's id, or nothing but the execution.
+    """
     if start.source and start.source.object:
         found = start.source.object
-        return f"object {found.bucket}/{found.key}@{found.version_id}"
-    if start.source and start.source.manifest:
+        what = f"object {found.bucket}/{found.key}@{found.version_id}"
+    elif start.source and start.source.manifest:
         upstream = keys.run_of_manifest(start.source.manifest.key)
-        return f"manifest {upstream[1] if upstream else start.source.manifest.key}"
-    return f"id {start.id}" if start.id else f"execution {execution}"
+        what = f"manifest {upstream[1] if upstream else start.source.manifest.key}"
+    else:
+        what = f"id {start.id}" if start.id else f"execution {execution}"
+    return f"{start.pipeline} {what}"
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,9 @@ class World:
     def pass_time(self, execution: Run) -> None:
         self.now += timedelta(seconds=max(1, execution.state.get("wait_seconds", 1)))
 
+    def pass_hours(self, hours: float) -> None:
+        self.now += timedelta(hours=hours)
+
     def abort(self, execution: Run) -> None:
         if execution.status == "RUNNING":
             execution.status = "ABORTED"
