@@ -7,14 +7,18 @@ fails if cdk-nag's AwsSolutions pack has anything to say.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
 from haul.errors import HaulError
+from haul.models.pipeline import Pipeline
 from infra import environment as environments
 from infra import layer as layers
 from infra import triggers
+from infra.environment import Environment
+from infra.layer import Layer
 from infra.stack import HaulStack
 
 # The same template whether the CDK's command line or a person starts this.
@@ -27,7 +31,7 @@ _CONTEXT = {
 
 
 def create(name: str, *, outdir: str | None = None) -> cdk.App:
-    """Build the app with the stack of environment `name`.
+    """Build the app for environment `name`, from the files in `infra`.
 
     Raises:
         HaulError: a file of `infra/environments` or `infra/pipelines` is wrong, or the layer is not built.
@@ -35,6 +39,13 @@ def create(name: str, *, outdir: str | None = None) -> cdk.App:
     environment = environments.load(name)
     pipelines = triggers.read_all(name)
     layer = layers.built(environment.resolved_architecture())
+    return assemble(name, environment, pipelines, layer, outdir=outdir)
+
+
+def assemble(
+    name: str, environment: Environment, pipelines: Sequence[Pipeline], layer: Layer, *, outdir: str | None = None
+) -> cdk.App:
+    """Build the app of the one stack that all this describes."""
     app = cdk.App(outdir=outdir, analytics_reporting=False, tree_metadata=False, context=_CONTEXT)
     stack = HaulStack(
         app,

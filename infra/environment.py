@@ -62,9 +62,8 @@ class Environment(Written):
     tags: Annotated[dict[str, str], Field(default_factory=dict)]
     quota_reserve: Annotated[int, Field(ge=0, description="submissions a day that are kept for people")] = 2
     poll_failures_allowed: Annotated[int, Field(ge=1, description="polls in a row that may get no answer")] = 10
-    retry_interval_seconds: Annotated[
-        int, Field(ge=1, description="before the first retry of a step; each further one doubles it")
-    ] = 5
+    retry_interval_seconds: Annotated[int, Field(ge=1, description="before the first retry of a step")] = 5
+    retry_backoff: Annotated[float, Field(ge=1, description="how much longer than the one before each retry waits")] = 2
 
     def resolved_architecture(self) -> Architecture:
         """Settle `machine`."""

@@ -21,7 +21,7 @@ from haul.models.pipeline import Pipeline
 from haul.settings import Settings
 from infra.buckets import KEYS, bucket, retention
 from infra.environment import Environment, RetentionDays
-from infra.flows.export_flow import ExportFlow, ExportSteps
+from infra.flows.export_flow import ExportFlow, ExportSteps, Retries
 from infra.function import HaulFunction, Runtime
 from infra.layer import Layer
 from infra.permissions import acknowledge
@@ -93,7 +93,9 @@ class HaulStack(cdk.Stack):
             landing=self.landing,
             key=key,
             dead_letters=self.dead_letters,
-            retry_interval=Duration.seconds(environment.retry_interval_seconds),
+            retries=Retries(
+                interval=Duration.seconds(environment.retry_interval_seconds), backoff=environment.retry_backoff
+            ),
             log_retention=log_retention,
         )
         self._grant()
