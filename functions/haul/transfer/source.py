@@ -30,8 +30,8 @@ from haul.transfer.links import Connection, Link, Network
 
 MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-_STALE = {401, 403, 410}
-"""Statuses that a source with fresh credentials, or a fresh link, may cure."""
+_STALE = {401, 403, 404, 410}
+"""Statuses that a source with fresh credentials, a fresh link or a vendor's other path may cure."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Body:
 def open_body(
     name: str, open_source: Callable[[], DownloadSource], network: Network, patience: Patience
 ) -> Iterator[Body]:
-    """Open a file; after 401, 403 or 410 once more, with a fresh source.
+    """Open a file; after 401, 403, 404 or 410 once more, with a fresh source.
 
     Raises:
         CredentialsRefusedError, MissingCapabilityError, ResultExpiredError: refused, twice where that could help.
