@@ -63,7 +63,14 @@ type Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     AfterValidator(_some),
-    WithJsonSchema({"type": "string", "format": "duration", "examples": ["PT6H", "P2D"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "duration",
+            "pattern": r"^P(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$",
+            "examples": ["PT6H", "P2D"],
+        }
+    ),
 ]
 type Instant = Annotated[
     datetime,

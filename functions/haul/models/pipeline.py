@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from haul.errors import InvalidEventError
 from haul.models import vendors
@@ -27,8 +27,6 @@ ADDRESSABLE = ("enabled", "connection", "landing", "limits", "notify", "when", "
 
 class Schedule(Written):
     """When EventBridge Scheduler starts the pipeline."""
-
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["cron"]}, {"required": ["rate"]}]})
 
     cron: Annotated[
         Annotated[str, StringConstraints(pattern=r"^\S+( \S+){5}$")] | None,
@@ -81,7 +79,7 @@ class Pipeline(Written):
     """A named, configured export or load, with what triggers it."""
 
     pipeline: Annotated[PipelineName, Field(description="its name, and the file's")]
-    description: str | None = None
+    description: Annotated[str | None, Field(description="what it delivers, in a sentence")] = None
     owner: Annotated[str | None, Field(description="whom a notice names")] = None
     runbook: Annotated[str | None, Field(description="link to the team's own page, for notices")] = None
     vendor: VendorName

@@ -1,7 +1,7 @@
 """What each vendor's actions take: one module per vendor, found by its name.
 
-A module has `ACTIONS`: name of the action to its `Action`. Nothing else names a vendor here, so a new
-vendor is a new module.
+A module has `ACTIONS`, name of the action to its `Action`, and `SECRET`, the fields of a connection's secret. Nothing
+else names a vendor here, so a new vendor is a new module.
 """
 
 import importlib
@@ -23,6 +23,16 @@ class Action:
     kind: Literal["export", "load"]
     request: type[Written]
     options: type[Written]
+
+
+@dataclass(frozen=True)
+class SecretField:
+    """A field of a connection's secret. `hidden` is one that is typed without being shown."""
+
+    name: str
+    about: str
+    needed: bool = False
+    hidden: bool = False
 
 
 def names() -> list[str]:

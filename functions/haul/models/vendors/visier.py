@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 
 from haul.models.base import Written
 from haul.models.symbols import Symbols, is_symbol
-from haul.models.vendors import Action
+from haul.models.vendors import Action, SecretField
 
 
 def _number(value: str) -> str:
@@ -69,3 +69,14 @@ class DvExportOptions(Written):
 
 
 ACTIONS = {"dv-export": Action("export", DvExportRequest, DvExportOptions)}
+
+SECRET = (
+    SecretField("vanity_name", "as in https://<vanity_name>.api.visier.io; needed unless there is a base_url"),
+    SecretField("base_url", "only where it is another than the vanity name says"),
+    SecretField("username", "an API user that may log in with a password", needed=True),
+    SecretField("password", "the user's", needed=True, hidden=True),
+    SecretField("api_key", "the tenant's", needed=True, hidden=True),
+    SecretField("client_id", "for OAuth"),
+    SecretField("client_secret", "for OAuth", hidden=True),
+    SecretField("redirect_uri", "for OAuth, if the client has one"),
+)
