@@ -163,14 +163,13 @@ def _without_aws() -> dict[str, str]:
 
 
 def _digest_of_sources(environment: str) -> str:
-    """All that the assembly is made from: the app, the functions and their layer."""
+    """All that the assembly is made from: the app, the functions, and their layer by its fingerprint."""
     digest = hashlib.sha256(f"{environment} {sys.version}".encode())
-    for root in ("functions", "infra", "build", "events"):
-        for path in sorted((ROOT / root).rglob("*")):
-            parts = path.relative_to(ROOT).parts
-            if path.is_file() and not {"__pycache__", "node_modules", "local"} & set(parts):
-                digest.update(f"{path.relative_to(ROOT)} {path.stat().st_size}\n".encode())
-                # A layer is large, and made anew as a whole or not at all.
-                digest.update(str(path.stat().st_mtime_ns).encode() if root == "build" else path.read_bytes())
-    digest.update((ROOT / "uv.lock").read_bytes())
+    files = [ROOT / "uv.lock", ROOT / "pyproject.toml", *(ROOT / "build").glob("layer-*.json")]
+    files += [path for root in ("functions", "infra") for path in (ROOT / root).rglob("*") if path.is_file()]
+    not_in_it = {"__pycache__", "node_modules", "local"}
+    for path in sorted(files):
+        name = path.relative_to(ROOT)
+        if not not_in_it & set(name.parts):
+            digest.update(f"{name} {path.stat().st_size}\n".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """LocalStack on a free port of this machine, started and stopped from Python.
 
-    with LocalStack(state=Path(".localstack")) as aws:
-        boto3.client("s3", **aws.client_settings)
+    with LocalStack(log=Path("localstack.log")) as local:
+        subprocess.run(["aws", "s3", "ls"], env={**os.environ, **local.environment})
 
 It runs in an environment of its own, `.venv-localstack`, and its Lambda functions in processes that have only what
 `.venv-lambda` and their layers offer. Everything it writes is in one folder, which goes when it stops.
@@ -82,6 +82,13 @@ class LocalStack:
         if self._process is None:
             raise LocalStackError("LocalStack has not been started")
         return self._process.pid
+
+    @property
+    def folder(self) -> Path:
+        """Everything that it writes, but for its log."""
+        if self._folder is None:
+            raise LocalStackError("LocalStack has not been started")
+        return self._folder
 
     def __enter__(self) -> Self:
         self.start()

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from .failures import ExitedError, Failure
 from .reports import Report, enclose
@@ -52,7 +53,7 @@ class Environment:
         sandbox = self._sandbox
         assert sandbox is not None  # noqa: S101 - start made it, or raised
         failure: Failure | None = None
-        begun = time.monotonic()
+        begun, begun_at = time.monotonic(), datetime.now(UTC)
         try:
             if self._failed_init is not None:
                 raise self._failed_init
@@ -65,6 +66,7 @@ class Environment:
         report = Report(
             request_id=request_id,
             version=self._version,
+            begun=begun_at,
             duration_ms=(time.monotonic() - begun) * 1000,
             init_ms=self._init_ms,
             memory_mb=self._function.memory_mb,

@@ -11,6 +11,7 @@ class Report:
 
     request_id: str
     version: str
+    begun: datetime
     duration_ms: float
     init_ms: float | None
     memory_mb: int
@@ -48,7 +49,7 @@ def _report(report: Report) -> str:
 
 
 def _json_start(report: Report) -> str:
-    return _event("platform.start", {"requestId": report.request_id, "version": report.version})
+    return _event("platform.start", report.begun, {"requestId": report.request_id, "version": report.version})
 
 
 def _json_report(report: Report) -> str:
@@ -63,12 +64,12 @@ def _json_report(report: Report) -> str:
     record: dict[str, object] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
     if report.error_type:
         record["errorType"] = report.error_type
-    return _event("platform.report", record)
+    return _event("platform.report", datetime.now(UTC), record)
 
 
-def _event(kind: str, record: dict[str, object]) -> str:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return json.dumps({"time": now, "type": kind, "record": record}) + "\n"
+def _event(kind: str, at: datetime, record: dict[str, object]) -> str:
+    time = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return json.dumps({"time": time, "type": kind, "record": record}) + "\n"
 
 
 def _billed_ms(report: Report) -> int:
