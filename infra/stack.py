@@ -135,6 +135,7 @@ class HaulStack(cdk.Stack):
                 "dead-letter-queue-url": self.dead_letters.queue_url,
                 "sweep-function": self.sweep.function_name,
                 "code-version": self.settings.code_version,
+                "quota-reserve": str(self.settings.quota_reserve),
             }
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from haul.models.export import Contents, Job, JobStatus, RemoteFile, Watermark
 
@@ -95,7 +95,11 @@ class Found:
 
 @dataclass(frozen=True)
 class JobReport:
-    """One look at a job. `word` is the vendor's own where we did not know it; `reason` why it failed."""
+    """One look at a job. `reason` is why it failed.
+
+    `word` is the vendor's own where we did not know it. On a RUNNING job it says what contradicts that: such a look
+    counts as a failed poll.
+    """
 
     status: JobStatus
     result_id: str | None = None
@@ -180,6 +184,16 @@ class Connector(Protocol):
     def cancel(self, job: Job) -> None: ...
 
     def operations(self) -> Mapping[str, "Operation"]: ...
+
+
+@runtime_checkable
+class CountsCalls(Protocol):
+    """A connector whose vendor tells how many calls are left."""
+
+    @property
+    def calls_left(self) -> Mapping[str, int]:
+        """By the vendor's windows, such as `Minute`, as its last answer had it; empty before the first."""
+        ...
 
 
 @dataclass(frozen=True)

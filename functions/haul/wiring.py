@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from haul import connectors
 from haul.adapters.ledger import S3Store
-from haul.adapters.secrets import Secret
+from haul.adapters.secrets import GivenSecret, Secret
 from haul.ledger import Ledger
 from haul.models.export import Download, Export
 from haul.ports import Connector, Site
@@ -108,6 +108,15 @@ def connect(vendor: str, connection: str, options: Mapping[str, Any]) -> Connect
         secret.current()
         _connectors[key] = connectors.connect(vendor, secret, options)
     return _connectors[key]
+
+
+def check_secret(vendor: str, value: Mapping[str, Any]) -> None:
+    """Refuse a secret that the vendor's connector would refuse; nobody is asked.
+
+    Raises:
+        InvalidSecretError: naming each wrong field, never its value.
+    """
+    connectors.connect(vendor, GivenSecret(value), {})
 
 
 def connector(of: Export | Download) -> Connector:

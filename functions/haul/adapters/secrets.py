@@ -51,3 +51,16 @@ class Secret:
             raise InvalidSecretError(f"the secret {self._name} is not a JSON object")
         self._value = value
         return value
+
+
+class GivenSecret:
+    """A secret that is not kept anywhere yet."""
+
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self._value = value
+
+    def current(self) -> Mapping[str, Any]:
+        return self._value
+
+    def fresh(self) -> Mapping[str, Any]:
+        return self._value

@@ -16,6 +16,7 @@ class CallBudget:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._empty_until = 0.0
+        self.left: Mapping[str, int] = {}
 
     def check(self) -> None:
         """Be sure that a call is left.
@@ -29,6 +30,8 @@ class CallBudget:
 
     def note(self, headers: Mapping[str, str]) -> None:
         """Take in what an answer says is left."""
+        left = {name: headers.get(f"X-RateLimit-Remaining-{name}", "").strip() for name in _WINDOWS}
+        self.left = {name: int(number) for name, number in left.items() if number.isdecimal()}
         pause = self.used_up_for(headers)
         if pause is not None:
             self._empty_until = self._clock() + pause

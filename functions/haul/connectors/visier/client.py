@@ -70,6 +70,11 @@ class VisierClient:
         self._file_path = _FILE_PATHS[0]
         self._opened: set[tuple[str, int | str]] = set()
 
+    @property
+    def calls_left(self) -> Mapping[str, int]:
+        """What the last answer said is left, by window."""
+        return self._budget.left
+
     def data_versions(self) -> replies.DataVersions:
         return self._read(replies.DataVersions, self._call("GET", f"{_API}/data-versions"))
 

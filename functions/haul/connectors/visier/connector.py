@@ -53,6 +53,10 @@ class VisierConnector:
     def tenant(self) -> str | None:
         return self._options.target_tenant
 
+    @property
+    def calls_left(self) -> Mapping[str, int]:
+        return self._client.calls_left
+
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
         """Resolve `@latest` and `@last-published` against the versions that Visier lists."""
         return versions.prepare(

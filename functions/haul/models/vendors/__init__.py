@@ -46,10 +46,24 @@ def actions(vendor: str) -> dict[str, Action]:
     Raises:
         InvalidEventError: there is no such vendor.
     """
+    found: dict[str, Action] = _module(vendor).ACTIONS
+    return found
+
+
+def secret_fields(vendor: str) -> tuple[SecretField, ...]:
+    """What a connection to `vendor` is made of.
+
+    Raises:
+        InvalidEventError: there is no such vendor.
+    """
+    found: tuple[SecretField, ...] = _module(vendor).SECRET
+    return found
+
+
+def _module(vendor: str) -> Any:
     if vendor not in names():
         raise InvalidEventError(f'vendor: "{vendor}" is unknown{nearest(vendor, names())}')
-    found: dict[str, Action] = importlib.import_module(f"{__name__}.{vendor}").ACTIONS
-    return found
+    return importlib.import_module(f"{__name__}.{vendor}")
 
 
 def action_of(event: Event) -> Action:
