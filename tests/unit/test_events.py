@@ -1,17 +1,20 @@
 """Every file in `events/` is an event, and every vendor's action has one."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 
 from haul import keys
 from haul.models import schemas, vendors
 from haul.models.base import parse
-from haul.models.event import Event, Start, unreplaced
+from haul.models.event import Event, Source, Start, unreplaced
+from haul.models.symbols import KNOWN
 from haul.models.vendors import action_of
 
 FILES = sorted((Path(__file__).parents[2] / "events").iterdir())
@@ -87,3 +90,33 @@ def test_a_downstream_event_names_the_upstream_run() -> None:
     assert start.source is not None
     assert start.source.manifest is not None
     assert keys.run_of_manifest(start.source.manifest.key) == ("visier-people", "20261122T050003Z-7c1f9a")
+
+
+# The reference
+
+PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_file() -> None:
+    assert [path.name for path in FILES if f"(../events/{path.name})" not in PAGE] == []
+
+
+def test_the_page_has_every_field() -> None:
+    parts = [part for field in Event.model_fields.values() for part in inner_fields(field.annotation)]
+    actions = [action for vendor in vendors.names() for action in vendors.actions(vendor).values()]
+    vendors_own = [
+        field for action in actions for part in (action.request, action.options) for field in part.model_fields
+    ]
+
+    assert [name for name in [*Event.model_fields, *parts, *vendors_own] if not re.search(rf"\b{name}[`.]", PAGE)] == []
+
+
+def inner_fields(annotation: Any) -> list[str]:
+    """The fields of what people write inside an event; of an object, those that the page shows."""
+    inner = [annotation, *get_args(annotation)]
+    models = [model for model in inner if isinstance(model, type) and issubclass(model, BaseModel)]
+    return [name for model in models if model is not Source for name in model.model_fields]
+
+
+def test_the_page_has_every_symbol() -> None:
+    assert [symbol for symbol in KNOWN if f"`{symbol}" not in PAGE] == []
