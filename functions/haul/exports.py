@@ -223,14 +223,21 @@ def check(export: Export, *, ledger: Ledger, connector: Connector, site: Site, n
     except RateLimitedError as error:
         return _still_waiting(export, ledger, now=now, asked=error.retry_after or 60)
     except (TransientError, UnexpectedResponseError) as error:
-        failed = export.failed_polls + 1
-        if failed >= site.poll_failures_allowed:
-            raise PollingFailedError(
-                f"{failed} polls in a row failed; the last one: {error}. Job {export.job.id} may be fine"
-            ) from error
-        return _still_waiting(export.model_copy(update={"failed_polls": failed}), ledger, now=now)
+        return _poll_failed(export, str(error), ledger=ledger, site=site, now=now)
+    if report.status is JobStatus.RUNNING and report.word:
+        return _poll_failed(export, report.word, ledger=ledger, site=site, now=now)
     export = export.model_copy(update={"failed_polls": 0, "progress": report.progress, "status": report.status})
     return _looked(export, report, ledger=ledger, connector=connector, now=now)
+
+
+def _poll_failed(export: Export, why: str, *, ledger: Ledger, site: Site, now: datetime) -> Export:
+    """Count a poll that told nothing, or nonsense, and give up after too many in a row."""
+    failed = export.failed_polls + 1
+    if failed >= site.poll_failures_allowed:
+        raise PollingFailedError(
+            f"{failed} polls in a row failed; the last one: {why}. Job {export.job.id} may be fine"
+        )
+    return _still_waiting(export.model_copy(update={"failed_polls": failed}), ledger, now=now)
 
 
 def _looked(export: Export, report: JobReport, *, ledger: Ledger, connector: Connector, now: datetime) -> Export:

@@ -27,7 +27,7 @@ from haul.models.base import digest
 from haul.models.event import Outcome
 from haul.models.export import Export, Job, JobStatus
 from haul.models.ledger import JobPhase, JobRecord
-from haul.ports import Connector, Found, Site
+from haul.ports import Connector, Found, JobReport, Site
 
 _ROUNDS = 10
 _NOTHING_WAS_MADE = (
@@ -206,7 +206,7 @@ def _use_own(
     if record.attempt == export.attempt:
         return _with_job(export, record, now=now)
     job = _job(record)
-    report = connector.status(job) if record.job_id else None
+    report = _status(export, connector, job) if record.job_id else None
     if report and report.status in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
         end(ledger, record, report.reason or f"the vendor calls it {report.status.lower()}")
         return _Next.AGAIN
@@ -230,6 +230,16 @@ def _use_own(
         ),
     )
     return _with_job(export, adopted, now=now) if adopted.phase is JobPhase.SUBMITTED else _Next.AGAIN
+
+
+def _status(export: Export, connector: Connector, job: Job) -> JobReport:
+    """Ask for a job; one that cannot be asked for any more does not stand in the way of a person's resubmit."""
+    try:
+        return connector.status(job)
+    except (TransientError, UnexpectedResponseError):
+        if export.resubmit:
+            return JobReport(JobStatus.EXPIRED, reason="it could not be asked for, and a person asked for a new one")
+        raise
 
 
 def _look_for(

@@ -10,15 +10,14 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
 )
 
+from haul.errors import HaulError
 from haul.ledger import Ledger
 from haul.models.export import JobStatus
 from haul.models.ledger import RunRecord, RunState
@@ -31,13 +30,14 @@ from tests.fakes.world import World
 
 FAULTS: tuple[Fault, ...] = ("kill-before", "kill-after", "lost-request", "lost-reply", "conflict")
 PIPELINES = ("people", "archive")
+ANY = st.integers(0, 3)
+WRITES = st.integers(0, 7)
 ENDED = {RunState.PUBLISHED, RunState.ENDED, RunState.ABANDONED}
 
 
 class Guarantees(RuleBasedStateMachine):
     """What may happen to runs, in any order; what must hold, always."""
 
-    executions = Bundle("executions")
     new_store: Callable[[], Store] = MemoryStore
 
     def __init__(self) -> None:
@@ -54,105 +54,138 @@ class Guarantees(RuleBasedStateMachine):
     # What may happen ----------------------------------------------------------------------------------------------
 
     @rule(
-        target=executions,
         pipeline=st.sampled_from(PIPELINES),
         trigger=st.sampled_from([None, "a", "b"]),
-        version=st.sampled_from(["@latest", "7000001", "7000002"]),
+        version=st.sampled_from(["@latest", "@latest", "7000001"]),
     )
-    def trigger(self, pipeline: str, trigger: str | None, version: str) -> Execution:
+    def trigger(self, pipeline: str, trigger: str | None, version: str) -> None:
         more: dict[str, Any] = {"id": trigger} if trigger else {}
-        return self.world.start(pipeline, version=version, **more)
+        self.world.start(pipeline, version=version, **more)
 
-    @rule(target=executions, pipeline=st.sampled_from(PIPELINES), resubmit=st.booleans())
-    def rerun(self, pipeline: str, *, resubmit: bool) -> Any:
-        given_up = [record for record in self.world.records(pipeline) if record.state is RunState.ABANDONED]
-        if not given_up:
-            return multiple()
+    @precondition(lambda self: self.given_up())
+    @rule(which=ANY, resubmit=st.booleans())
+    def somebody_reruns(self, which: int, *, resubmit: bool) -> None:
+        records = self.given_up()
+        record = records[which % len(records)]
         if resubmit:
-            self.people.add(f"{pipeline}/{given_up[-1].run_id}")
-        return self.world.rerun(given_up[-1], resubmit=resubmit)
+            self.people.add(f"{record.pipeline}/{record.run_id}")
+        self.world.rerun(record, resubmit=resubmit)
 
-    @rule(execution=executions, steps=st.integers(1, 6))
-    def go_on(self, execution: Execution, steps: int) -> None:
+    @precondition(lambda self: self.running())
+    @rule(which=ANY, steps=st.integers(1, 5))
+    def it_goes_on(self, which: int, steps: int) -> None:
+        execution = self.one_of(self.running(), which)
         for _ in range(steps):
             if execution.status == "RUNNING":
                 self.world.step(execution)
 
-    @rule(execution=executions, fault=st.sampled_from(FAULTS), at=st.integers(0, 6))
-    def go_on_with_a_fault(self, execution: Execution, fault: Fault, at: int) -> None:
+    @precondition(lambda self: self.running())
+    @rule(which=ANY, fault=st.sampled_from(FAULTS), at=WRITES)
+    def it_goes_on_with_a_fault(self, which: int, fault: Fault, at: int) -> None:
         """The step's `at`-th write meets the fault."""
-        if execution.status == "RUNNING":
-            with self._at_write(at, lambda: fault):
-                self.world.step(execution)
-
-    @rule(execution=executions, other=executions, at=st.integers(0, 6), same=st.booleans())
-    def go_on_beside_another(self, execution: Execution, other: Execution, at: int, *, same: bool) -> None:
-        """Before the step's `at`-th write, the same step is run by a second invocation, or another execution steps."""
-        if execution.status != "RUNNING":
-            return
-        step, state = execution.step, dict(execution.state)
-
-        def meanwhile() -> None:
-            if same:
-                self._zombie(execution, step, state)
-            elif other is not execution and other.status == "RUNNING":
-                self.world.step(other)
-
-        with self._at_write(at, meanwhile):
+        execution = self.one_of(self.running(), which)
+        with _AtWrite(self.world, at, lambda: fault):
             self.world.step(execution)
 
-    @rule(execution=executions, which=st.integers(0, 5))
-    def an_old_invocation_comes_to_life(self, execution: Execution, which: int) -> None:
+    @precondition(lambda self: self.running())
+    @rule(which=ANY, at=WRITES)
+    def the_same_step_runs_twice_at_once(self, which: int, at: int) -> None:
+        """Before the step's `at`-th write, a second invocation of the same step runs from begin to end."""
+        execution = self.one_of(self.running(), which)
+        step, state = execution.step, dict(execution.state)
+        with _AtWrite(self.world, at, lambda: self.nobody_hears(execution, step, state)):
+            self.world.step(execution)
+
+    @precondition(lambda self: len(self.running()) > 1)
+    @rule(which=ANY, other=ANY, at=WRITES, steps=st.integers(1, 5))
+    def another_execution_gets_in_between(self, which: int, other: int, at: int, steps: int) -> None:
+        execution = self.one_of(self.running(), which)
+        second = self.one_of([each for each in self.running() if each is not execution], other)
+
+        def meanwhile() -> None:
+            for _ in range(steps):
+                if second.status == "RUNNING":
+                    self.world.step(second)
+
+        with _AtWrite(self.world, at, meanwhile):
+            self.world.step(execution)
+
+    @precondition(lambda self: self.running())
+    @rule(which=ANY, at=WRITES, told=st.booleans())
+    def somebody_stops_it_in_the_middle(self, which: int, at: int, *, told: bool) -> None:
+        """Before the step's `at`-th write the execution is aborted, and Abandon runs from begin to end."""
+        execution = self.one_of(self.running(), which)
+
+        def meanwhile() -> None:
+            self.world.abort(execution)
+            if told:
+                self.world.rule(execution)
+
+        with _AtWrite(self.world, at, meanwhile):
+            self.world.step(execution)
+
+    @precondition(lambda self: self.world.executions)
+    @rule(which=ANY, step=ANY)
+    def an_old_invocation_comes_to_life(self, which: int, step: int) -> None:
         """A step that was invoked long ago does its work now, once more."""
+        execution = self.one_of(list(self.world.executions.values()), which)
         if execution.stale:
-            step, state = execution.stale[which % len(execution.stale)]
-            self._zombie(execution, step, state)
+            self.nobody_hears(execution, *execution.stale[-1 - step % len(execution.stale)])
 
-    @rule(fault=st.sampled_from(["lost-reply", "lost-request", "unreachable", "rate-limited"]))
-    def the_next_submission_fails(self, fault: Any) -> None:
-        if len(self.world.vendor.submit_faults) < 2:
-            self.world.vendor.submit_faults.append(fault)
+    @precondition(lambda self: self.world.executions)
+    @rule(which=ANY)
+    def the_rule_says_how_it_ended(self, which: int) -> None:
+        self.world.rule(self.one_of(list(self.world.executions.values()), which))
 
-    @rule(times=st.integers(1, 3))
-    def polls_fail(self, times: int) -> None:
-        self.world.vendor.status_faults = times
+    @rule(
+        what=st.sampled_from(
+            [
+                *("finish", "finish", "fail", "new version", "an hour", "a day", "polls fail"),
+                *("lost-reply", "lost-request", "unreachable", "rate-limited"),
+            ]
+        )
+    )
+    def the_world_goes_on(self, what: Any) -> None:
+        vendor = self.world.vendor
+        match what:
+            case "finish":
+                vendor.finish()
+            case "fail":
+                vendor.finish(JobStatus.FAILED)
+            case "new version":
+                vendor.newest = str(int(vendor.newest) + 1)
+            case "an hour" | "a day":
+                self.world.pass_hours(1.1 if what == "an hour" else 25)
+            case "polls fail":
+                vendor.status_faults = 2
+            case fault:
+                vendor.submit_faults = [fault]
 
-    @rule(status=st.sampled_from([JobStatus.SUCCEEDED, JobStatus.SUCCEEDED, JobStatus.FAILED]))
-    def the_vendor_ends_its_jobs(self, status: JobStatus) -> None:
-        self.world.vendor.finish(status)
-
-    @rule()
-    def a_new_version_appears(self) -> None:
-        self.world.vendor.newest = str(int(self.world.vendor.newest) + 1)
-
-    @rule(hours=st.sampled_from([0.01, 1, 7, 24 * 15]))
-    def time_passes(self, hours: float) -> None:
-        self.world.pass_hours(hours)
-
-    @rule(execution=executions)
-    def somebody_stops_it(self, execution: Execution) -> None:
-        self.world.abort(execution)
-
-    @rule(execution=consumes(executions))
-    def it_is_stopped_and_the_rule_says_so(self, execution: Execution) -> None:
-        self.world.abort(execution)
-        self.world.rule(execution)
-
-    @rule(execution=executions)
-    def the_rule_says_it_again(self, execution: Execution) -> None:
-        self.world.rule(execution)
-
-    @rule(at=st.integers(0, 6), fault=st.sampled_from(["kill-before", "kill-after", "lost-reply"]))
-    def the_sweep_is_killed(self, at: int, fault: Fault) -> None:
-        with self._at_write(at, lambda: fault):
+    @rule(at=WRITES, fault=st.sampled_from([None, "kill-before", "kill-after", "lost-reply"]))
+    def the_sweep_passes(self, at: int, fault: Fault | None) -> None:
+        with _AtWrite(self.world, at, lambda: fault):
             try:
                 self.world.sweep()
             except KilledError:
                 return
 
-    @rule()
-    def the_sweep_passes(self) -> None:
-        self.world.sweep()
+    def running(self) -> list[Execution]:
+        return [execution for execution in self.world.executions.values() if execution.status == "RUNNING"]
+
+    def given_up(self) -> list[RunRecord]:
+        records = [record for pipeline in PIPELINES for record in self.world.records(pipeline)]
+        return [record for record in records if record.state is RunState.ABANDONED]
+
+    def one_of(self, executions: list[Execution], which: int) -> Execution:
+        """The newest are 0, 1, ...: what happens to them together is what can go wrong."""
+        return executions[-1 - which % len(executions)]
+
+    def nobody_hears(self, execution: Execution, step: str, state: dict[str, Any]) -> None:
+        """Run a step whose answer goes nowhere."""
+        try:
+            self.world.invoke(execution, step, state)
+        except (HaulError, KilledError):
+            return
 
     # What must hold -----------------------------------------------------------------------------------------------
 
@@ -234,20 +267,8 @@ class Guarantees(RuleBasedStateMachine):
         published = f"manifests/{record.pipeline}/{record.run_id}.json" in self.world.manifests()
         assert published == (record.state is RunState.PUBLISHED)
 
-    # How it is made to happen -------------------------------------------------------------------------------------
 
-    def _zombie(self, execution: Execution, step: str, state: dict[str, Any]) -> None:
-        """Run a step whose answer nobody hears."""
-        try:
-            self.world.invoke(execution, step, state)
-        except (Exception, KilledError):  # noqa: BLE001 - nobody hears that either
-            return
-
-    def _at_write(self, at: int, happens: Callable[[], Fault | None]) -> "_Once":
-        return _Once(self.world, at, happens)
-
-
-class _Once:
+class _AtWrite:
     """Makes something happen at one write, not counting the writes that it makes itself."""
 
     def __init__(self, world: World, at: int, happens: Callable[[], Fault | None]) -> None:
