@@ -23,6 +23,10 @@ from haul.transfer.csv_records import CsvRecords
 type Compression = Literal["gzip", "none"]
 
 GZIP_MAGIC = b"\x1f\x8b"
+_FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
+_SHORT_HEADER = 512
+_LONGEST_HEADER = 128 << 10
+"""64 KiB of extra field, and more text than anybody writes there."""
 _STEP = 256 << 10
 """How much is unpacked at once: a small file may unpack to a thousand times its size, and counting likes a cache."""
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[!?/a-zA-Z]|[{\[])")
@@ -93,56 +97,79 @@ class GzipCheck:
     def __init__(self, name: str, inside: Check) -> None:
         self._name = name
         self._inside = inside
-        self._member = IgzipDecompressor(flag=DECOMP_GZIP)
+        self._member: IgzipDecompressor | None = None
+        self._reach = _STEP
         self._pending = b""
-        self._between = True
         self._bytes = 0
 
     def feed(self, data: bytes | memoryview) -> None:
         self._bytes += len(data)
-        if self._pending:
-            data = self._pending + data
-            self._pending = b""
-        while len(data):
-            if self._between:
-                if len(data) < len(GZIP_MAGIC):
-                    self._pending = bytes(data)
+        rest = memoryview(self._pending + data if self._pending else data)
+        self._pending = b""
+        while rest:
+            header = 0
+            if self._member is None:
+                header = self._header_bytes(rest)
+                if not header:
+                    self._pending = bytes(rest)
                     return
-                self._begin(data)
-            data = self._unpack(data)
+                self._member = IgzipDecompressor(flag=DECOMP_GZIP)
+            rest = rest[self._unpack(self._member, rest[: max(self._reach, header)]) :]
 
     def finish(self) -> Findings:
-        if not self._between or self._pending or not self._bytes:
+        if self._member or self._pending or not self._bytes:
             raise TruncatedFileError(f"{self._name} ended after {self._bytes:,} bytes, inside a gzip member")
         found = self._inside.finish()
         return Findings(
             ["gzip", *found.verified], found.bytes_uncompressed, found.rows, found.row_actions, found.header
         )
 
-    def _begin(self, data: bytes | memoryview) -> None:
-        if bytes(data[:2]) != GZIP_MAGIC:
-            at = self._bytes - len(data)
-            raise CorruptFileError(f"{self._name} has something that is not gzip after {at:,} bytes")
-        self._member = IgzipDecompressor(flag=DECOMP_GZIP)
-        self._between = False
+    def _header_bytes(self, rest: memoryview) -> int:
+        """How long the header of the member is that begins here, 0 if not all of it is there.
 
-    def _unpack(self, data: bytes | memoryview) -> bytes:
-        """Hand on all that a member holds of `data`; what is behind it."""
-        member = self._member
+        ISA-L has to get a header in one piece: it loses its place in one that comes in two.
+        """
+        start = bytes(rest[:_SHORT_HEADER])
+        if not start.startswith(GZIP_MAGIC) and not GZIP_MAGIC.startswith(start):
+            at = self._bytes - len(rest)
+            raise CorruptFileError(f"{self._name} has something that is not gzip after {at:,} bytes")
+        length = _header_bytes(start) or _header_bytes(bytes(rest[:_LONGEST_HEADER]))
+        if not length and len(rest) >= _LONGEST_HEADER:
+            raise CorruptFileError(f"{self._name} has a gzip header of more than {_LONGEST_HEADER:,} bytes")
+        return length
+
+    def _unpack(self, member: IgzipDecompressor, piece: memoryview) -> int:
+        """Hand on all that a member holds of `piece`; how much of it that was."""
         try:
-            unpacked = member.decompress(data, _STEP)
-            while unpacked or not (member.needs_input or member.eof):
+            unpacked = member.decompress(piece, _STEP)
+            while unpacked:
                 self._inside.feed(unpacked)
-                if member.needs_input or member.eof:
-                    break
-                unpacked = member.decompress(b"", _STEP)
+                unpacked = b"" if member.needs_input or member.eof else member.decompress(b"", _STEP)
         except igzip_lib.error as error:  # type: ignore[misc]  # isal's stub takes the class for an instance of it
             raise CorruptFileError(f"{self._name} is damaged within its first {self._bytes:,} bytes: {error}") from None
-        if not member.eof:
-            return b""
-        self._between = True
-        rest: bytes = member.unused_data
-        return rest
+        used = len(piece)
+        if member.eof:
+            used -= len(member.unused_data)
+            self._member = None
+        # What is behind a member's end gets copied: with many small members that would be most of the work.
+        self._reach = min(_STEP, max(1_024, 4 * used))
+        return used
+
+
+def _header_bytes(start: bytes) -> int:
+    """How long a gzip member's header (RFC 1952) is by what it starts with, 0 if that does not hold all of it."""
+    if len(start) < 10:
+        return 0
+    flags, end = start[3], 10
+    if flags & _FEXTRA:
+        end += 2 + int.from_bytes(start[10:12], "little")
+    for text in (_FNAME, _FCOMMENT):
+        if flags & text:
+            end = start.find(b"\0", end) + 1
+            if not end:
+                return 0
+    end += 2 if flags & _FHCRC else 0
+    return end if len(start) >= end else 0
 
 
 class LengthCheck:
