@@ -1,5 +1,6 @@
 """Every text that a person reads about a run: subjects, bodies, advice. Nothing here reads a clock or a store."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,65 +13,82 @@ from haul.models.manifest import Manifest
 from haul.models.run import Run
 from haul.ports import Notice
 
-_SUBJECT_LENGTH = 100
+_SUBJECT_LENGTH = 99
+"""SNS documents its limit as less than 100 characters."""
+_LINE_LENGTH = 1000
+_SHOWN = 10
+_UNPRINTED = re.compile(r"[^ -~]+")
+# Line ends and what turns text around: a vendor's column name could otherwise write lines of its own.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+_GAP = "      "
+"""Sets the remark of an advice off from its command, so that one is copied without the other."""
+_REMARK = re.compile(rf"{_GAP}\([^()]*\)$")
+_SUPPORT_ID = re.compile(r"\((rci [^\s()]{1,80})\)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]*")
 _WORDS = {
     Outcome.SUCCEEDED: "OK",
     Outcome.NOTHING_NEW: "NOTHING NEW",
 }
 
 _RERUN = "haul rerun {run_id} --env {environment}"
-_RESUBMIT = _RERUN + " --resubmit"
+_RUN = "haul run {pipeline} --env {environment}"
+_CONNECT = "haul secret set {connection} --env {environment}"
 _DOCTOR = "haul doctor {connection} --env {environment}"
 
 ADVICE: dict[str, str] = {
-    "RateLimitedError": _RERUN + "      (the vendor wanted us slower; later is better)",
+    "RateLimitedError": _RERUN + "      (later is better: the vendor wanted us slower)",
     "VendorUnavailableError": _RERUN + "      (when the vendor answers again)",
     "LedgerBusyError": _RERUN,
     "TruncatedFileError": _RERUN + "      (spends no submission)",
     "CorruptFileError": _RERUN + "      (spends no submission; the same again: add --resubmit)",
     "ErrorPageError": _RERUN + "      (spends no submission)",
     "InvalidEventError": "correct the event or the pipeline file, check it with haul validate, and start it again",
-    "UnknownConnectionError": "haul secret set {connection} --env {environment}, then " + _RERUN,
-    "InvalidSecretError": "haul secret set {connection} --env {environment}, then " + _RERUN,
-    "UnknownVersionError": "haul call visier list-data-versions --connection {connection} --env {environment}, "
-    "then start it with a version that exists",
-    "BaseVersionGoneError": "start it once without baseDataVersionNumber, or set options.base_gone to full",
+    "UnknownConnectionError": _CONNECT + ", then " + _RERUN,
+    "InvalidSecretError": _CONNECT + ", then " + _RERUN,
+    "UnknownVersionError": "start it again with a version that the vendor lists      (the message names the newest)",
+    "BaseVersionGoneError": _RUN + " --set options.base_gone=full      (a full export)",
     "LandingNotWritableError": "give Haul its rights to the landing bucket and its key back, then " + _RERUN,
-    "RunNotFoundError": "haul runs {pipeline} --env {environment} lists the runs there are",
-    "CredentialsRefusedError": _DOCTOR + ", haul secret set {connection}, then " + _RERUN,
+    "RunNotFoundError": "haul runs {pipeline} --env {environment}      (the runs that there are)",
+    "CredentialsRefusedError": _CONNECT + ", check it with " + _DOCTOR + ", then " + _RERUN,
     "MissingCapabilityError": "have the vendor's administrator grant it, check with " + _DOCTOR + ", then " + _RERUN,
-    "QuotaExceededError": "wait for the next day (UTC), then " + _RERUN,
+    "QuotaExceededError": _RERUN + "      (after midnight UTC, when the day's submissions begin anew)",
     "RequestRejectedError": "correct what the vendor names, then start it again",
-    "UnexpectedResponseError": _RERUN + "      (the same again: report it, with the reply it shows)",
-    "UnsafeLinkError": "ask the vendor why its link leads there; nothing was sent to it",
-    "SubmissionInDoubtError": "look at the vendor whether the job runs; if it does not, " + _RESUBMIT,
+    "UnexpectedResponseError": _RERUN + "      (the same again: report it, with the message)",
+    "UnsafeLinkError": "ask the vendor why its link leads there      (nothing was sent to it)",
+    "SubmissionInDoubtError": "look at the vendor whether the job runs; if it does not, " + _RERUN + " --resubmit",
     "ExportFailedError": _RERUN + "      (submits once more)",
     "PollingFailedError": _RERUN + "      (adopts the job, spends no submission)",
-    "DeadlineExceededError": _RERUN + "      (adopts the job, spends no submission; is limits.deadline long enough?)",
+    "DeadlineExceededError": _RERUN + "      (adopts the job, if there is one; is limits.deadline long enough?)",
     "ResultExpiredError": _RERUN + "      (submits once more)",
-    "RetypedColumnError": "make readers ready for the new type, then set options.retyped_column to warn and start it",
+    "RetypedColumnError": _RUN + " --set options.retyped_column=warn      (once readers are ready for the new type)",
     "IncompleteDownloadError": _RERUN + "      (spends no submission)",
-    "RunAbandonedError": "nothing: a later attempt acts for the run",
-    "ExecutionLostError": _RERUN + "      (adopts the job, spends no submission)",
-    "CancelledError": _RERUN + "      (adopts the job where the vendor could not cancel it)",
+    "RunAbandonedError": "nothing      (a later attempt acts for the run)",
+    "ExecutionLostError": _RERUN + "      (adopts the job, if there is one)",
+    "CancelledError": _RERUN + "      (adopts the job, unless the vendor could cancel it)",
 }
-"""What to do, by error name: one command or one sentence."""
+"""What to do, by error name: one command or one sentence, and perhaps a remark at its end."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run is looked at: console links and names that no document of the run has."""
+    """Where a person reads on: Haul's runbook and the pipeline's own."""
 
     runbook: str = "docs/runbook.md"
     pipeline_runbook: str | None = None
-    region: str = ""
 
 
 def advice(error: str, *, run_id: str, environment: str, connection: str | None, pipeline: str) -> str:
     """Say what to do about an error by its name."""
-    known = ADVICE.get(error, _RERUN)
+    return _filled(ADVICE.get(error, _RERUN), run_id, environment, connection, pipeline)
+
+
+def _filled(known: str, run_id: str, environment: str, connection: str | None, pipeline: str) -> str:
+    """Put names into an advice; what could not be one, as an event may hold it, must not get into a command."""
     return known.format(
-        run_id=run_id, environment=environment, connection=connection or "CONNECTION", pipeline=pipeline
+        run_id=run_id,
+        environment=environment,
+        connection=connection if connection and _NAME.fullmatch(connection) else "CONNECTION",
+        pipeline=pipeline if _NAME.fullmatch(pipeline) else "PIPELINE",
     )
 
 
@@ -87,7 +105,7 @@ def ended(run: Run, manifest: Manifest | None, about: frozenset[About], place: P
         "outcome": run.outcome.value,
         "error": run.error.name if run.error else None,
         "message": run.error.message if run.error else None,
-        "advice": run.advice,
+        "advice": _REMARK.sub("", run.advice) if run.advice else None,
         "published": run.published,
         "manifest": run.manifest,
         "run": None,
@@ -130,7 +148,7 @@ def late(run: Run, about: frozenset[About], *, waited: timedelta, now: datetime,
         detail_type="Haul Run Late",
         detail=detail,
         subject=subject if About.LATE in about else None,
-        body="\n".join(lines) + "\n",
+        body=_body(lines),
         attributes=_attributes(run.environment, run.pipeline, run.vendor, "LATE"),
     )
 
@@ -162,31 +180,34 @@ def stale(
         detail_type="Haul Pipeline Stale",
         detail=detail,
         subject=subject if About.STALE in about else None,
-        body="\n".join(lines) + "\n",
+        body=_body(lines),
         attributes=_attributes(environment, pipeline, vendor, "STALE"),
     )
 
 
 def unclaimed(*, pipeline: str, environment: str, error: str, message: str, execution: str) -> Notice:
-    """Tell of an execution whose event was too wrong to say which run it is."""
+    """Tell of an execution that ended before it had a run, mostly because its event does not say which one."""
     subject = _subject("FAILED", pipeline, environment, f"{error} (nothing was started)")
+    # There is no run to rerun.
+    again = ADVICE.get(error, _RERUN).replace(_RERUN, "start it again")
+    do = _filled(again, "", environment, None, pipeline)
     lines = [
-        "An execution's input does not say which run it is, so nothing was started.",
+        f"An execution of {pipeline} ended before it had a run, so nothing was started.",
         "",
         f"  What   {message}",
-        f"  Do     {advice(error, run_id='', environment=environment, connection=None, pipeline=pipeline)}",
+        f"  Do     {do}",
         f"  More   {Place().runbook}#{error.lower()}   execution {console_link(execution)}",
     ]
     detail = {
         "version": 1, "environment": environment, "pipeline": pipeline, "vendor": None, "action": None, "run_id": None,
-        "outcome": Outcome.FAILED.value, "error": error, "message": message, "advice": ADVICE.get(error),
+        "outcome": Outcome.FAILED.value, "error": error, "message": message, "advice": _REMARK.sub("", do),
         "published": False, "manifest": None, "run": None, "replay": False,
     }  # fmt: skip
     return Notice(
         detail_type="Haul Run Ended",
         detail=detail,
         subject=subject,
-        body="\n".join(lines) + "\n",
+        body=_body(lines),
         attributes=_attributes(environment, pipeline, None, Outcome.FAILED.value),
     )
 
@@ -200,9 +221,10 @@ def console_link(execution: str) -> str:
 
 def _gist(run: Run, manifest: Manifest | None) -> str:
     if manifest:
-        versions = _versions(manifest.watermark)
-        rows = f", {manifest.totals.rows:,} rows" if manifest.totals.rows is not None else ""
-        return f"{versions}, {_plural(manifest.totals.datasets, 'dataset')}{rows}"
+        counted = [_plural(manifest.totals.datasets, "dataset")]
+        if manifest.totals.rows is not None:
+            counted.append(f"{manifest.totals.rows:,} rows")
+        return ", ".join([*_versions(manifest.watermark), *counted])
     if run.outcome is Outcome.JOINED:
         return f"run {run.joined} does exactly this"
     if run.outcome is Outcome.NOTHING_NEW:
@@ -211,23 +233,25 @@ def _gist(run: Run, manifest: Manifest | None) -> str:
 
 
 def _published(run: Run, manifest: Manifest) -> str:
-    mark, totals = manifest.watermark, manifest.totals
-    what = f"as a delta from {mark.from_}" if manifest.mode == "delta" else "in full"
-    size = _size(totals.bytes)
+    mark, totals, vendor = manifest.watermark, manifest.totals, _vendor(run)
+    part = "a part of " if manifest.outcome is Outcome.PARTIAL else ""
+    what = f"{vendor} data version {mark.to}" if mark.to else f"{vendor}'s {manifest.vendor.action}"
+    how = f"as a delta from {mark.from_}" if manifest.mode == "delta" else "in full"
     unpacked = f" ({_size(totals.bytes_uncompressed)} unpacked)" if totals.bytes_uncompressed is not None else ""
     rows = f", {totals.rows:,} rows" if totals.rows is not None else ""
     lines = [
-        f"{run.pipeline} published {(run.vendor or '').title()} data version {mark.to} {what}.",
+        f"{run.pipeline} published {part}{what} {how}.",
         "",
-        f"  {_plural(totals.files, 'file')}, {size}{unpacked}{rows}{_changes(manifest)}",
-        *([f"  Schema:  {schema}   <- look here first"] if (schema := _schema(manifest)) else []),
+        f"  {_plural(totals.files, 'file')}, {_size(totals.bytes)}{unpacked}{rows}{_changes(manifest)}",
     ]
+    if schema := _schema(manifest):
+        lines.append(f"  Schema:  {_cut(schema, _LINE_LENGTH - 100)}   <- look here first")
     age = manifest.freshness.vendor_created_to_published_s
     if age is not None:
-        lines.append(f"  Fresh:   {_span(timedelta(seconds=age))} after {(run.vendor or '').title()} made it")
-    lines += [f"  Warning: {warning}" for warning in manifest.warnings]
+        lines.append(f"  Fresh:   {_span(timedelta(seconds=age))} after {vendor} made it")
+    lines += [f"  Warning: {warning}" for warning in _some(manifest.warnings)]
     lines += ["", f"  Manifest  {run.manifest}"]
-    return "\n".join(lines) + "\n"
+    return _body(lines)
 
 
 def _not_published(run: Run, place: Place) -> str:
@@ -240,29 +264,38 @@ def _not_published(run: Run, place: Place) -> str:
             first = f"{run.pipeline} was stopped before it published."
         case _:
             target = f" data version {run.watermark.to}" if run.watermark.to else ""
-            first = f"{run.pipeline} could not land {(run.vendor or 'its vendor').title()}{target}."
+            first = f"{run.pipeline} could not land {_vendor(run)}{target}."
     lines = [first, ""]
     if run.error:
         lines.append(f"  What   {run.error.message}")
         seen = f"Readers still see {run.readers_see}." if run.readers_see else "Readers see nothing of it yet."
         lines.append(f"  Effect nothing was published. {seen}")
         lines.append(f"  Vendor {_vendor_job(run)}")
-    lines += [f"  Warning {warning}" for warning in run.warnings]
+    lines += [f"  Warning {warning}" for warning in _some(run.warnings)]
     if run.advice:
         lines.append(f"  Do     {run.advice}")
+    if run.error and (quoted := _SUPPORT_ID.search(run.error.message)):
+        lines.append(f"         Again the same? Quote {quoted[1]} to {_vendor(run)} support.")
     lines.append(_more(run, place))
-    return "\n".join(lines) + "\n"
+    return _body(lines)
+
+
+def _vendor(run: Run) -> str:
+    return run.vendor.title() if run.vendor else "its vendor"
 
 
 def _vendor_job(run: Run) -> str:
+    job = f"job {run.job.id}" if run.job.id else "the result"
     if run.job.in_doubt:
         return "a submission's reply was lost: a job may or may not exist."
+    if run.outcome is Outcome.EXPIRED:
+        return f"{job} was finished, and its result is gone."
     if run.job.result_id:
         until = f"; its files stay until {run.job.result_expires_at:%Y-%m-%d}" if run.job.result_expires_at else ""
-        return f"{'job ' + run.job.id if run.job.id else 'the result'} succeeded and is kept{until}."
-    if run.job.id:
-        return f"job {run.job.id} was submitted."
-    return "nothing was submitted."
+        return f"{job} succeeded and is kept{until}."
+    if run.job.id and run.error and run.error.name == "ExportFailedError":
+        return f"{job} failed."
+    return f"{job} was submitted." if run.job.id else "nothing was submitted."
 
 
 def _more(run: Run, place: Place) -> str:
@@ -270,6 +303,19 @@ def _more(run: Run, place: Place) -> str:
     own = f"{place.pipeline_runbook}   " if place.pipeline_runbook else ""
     owner = f"   owner {run.owner}" if run.owner else ""
     return f"  More   {anchor}{own}execution {console_link(run.executions[-1])}{owner}"
+
+
+def _body(lines: Sequence[str]) -> str:
+    return "".join(f"{_cut(_CONTROLS.sub(' ', line))}\n" for line in lines)
+
+
+def _cut(text: str, length: int = _LINE_LENGTH) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _some(texts: Sequence[str]) -> list[str]:
+    more = [f"and {len(texts) - _SHOWN} more"] if len(texts) > _SHOWN else []
+    return [*texts[:_SHOWN], *more]
 
 
 def _changes(manifest: Manifest) -> str:
@@ -285,31 +331,36 @@ def _changes(manifest: Manifest) -> str:
 
 
 def _schema(manifest: Manifest) -> str:
-    changes = []
+    by_table: dict[str, list[str]] = {}
     for dataset in manifest.datasets:
         if dataset.columns_deleted:
-            changes.append(f"{dataset.table} lost {_names(dataset.columns_deleted)}")
+            by_table.setdefault(dataset.table, []).append(f"lost {_names(dataset.columns_deleted)}")
         if dataset.columns_of == "new":
-            keys = {*dataset.primary_key, "_DiffAction_"}
+            generated = {column.name for column in dataset.columns if column.generated}
+            keys = {*dataset.primary_key, *generated}
             gained = [column.name for column in dataset.columns if column.name not in keys]
-            changes.append(f"{dataset.table} gained {_names(gained)}")
+            by_table.setdefault(dataset.table, []).append(f"gained {_names(gained)}")
+    changes = [f"{table} {', '.join(changed)}" for table, changed in by_table.items()]
     if manifest.mode == "delta":
-        changes += [f"new table {_names([table])}" for table in manifest.tables_added]
-    changes += [f"dropped table {_names([table])}" for table in manifest.tables_dropped]
-    return "; ".join(changes)
+        changes += [f"new table {table}" for table in manifest.tables_added]
+    changes += [f"dropped table {table}" for table in manifest.tables_dropped]
+    return "; ".join(_some(changes))
 
 
 def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _versions(mark: Watermark) -> str:
-    return f"{mark.from_} -> {mark.to}" if mark.from_ else f"{mark.to}"
+def _versions(mark: Watermark) -> list[str]:
+    if mark.to is None:
+        return []
+    return [f"{mark.from_} -> {mark.to}" if mark.from_ else mark.to]
 
 
 def _subject(word: str, pipeline: str, environment: str, gist: str) -> str:
-    subject = f"{word} {pipeline} {environment}: {gist}".encode("ascii", "replace").decode()
-    return subject if len(subject) <= _SUBJECT_LENGTH else subject[: _SUBJECT_LENGTH - 3] + "..."
+    """SNS takes no line ends, control characters or text beyond ASCII in a subject."""
+    subject = _UNPRINTED.sub("?", f"{word} {pipeline} {environment}: {gist}")
+    return _cut(subject, _SUBJECT_LENGTH)
 
 
 def _attributes(environment: str, pipeline: str, vendor: str | None, outcome: str) -> dict[str, str]:
@@ -319,7 +370,7 @@ def _attributes(environment: str, pipeline: str, vendor: str | None, outcome: st
         "vendor": vendor,
         "outcome": outcome,
     }
-    return {name: value for name, value in named.items() if value}
+    return {name: _UNPRINTED.sub("?", value) for name, value in named.items() if value}
 
 
 def _plural(number: int, what: str) -> str:
@@ -334,9 +385,13 @@ def _size(number: int) -> str:
 
 
 def _span(duration: timedelta) -> str:
-    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    """Write a duration by its largest unit and the next: `2 h 20 min`."""
+    total = round(duration.total_seconds())
+    if total >= 3600:
+        total = round(total / 60) * 60
+    minutes, seconds = divmod(total, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     named = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
-    shown = [f"{number} {unit}" for number, unit in named if number]
-    return " ".join(shown[:2]) or "0 s"
+    first = next((place for place, (number, _) in enumerate(named) if number), len(named) - 1)
+    return " ".join(f"{number} {unit}" for number, unit in named[first : first + 2] if number) or "0 s"
