@@ -1,0 +1,194 @@
+"""`haul run`, `haul cancel`, `haul rerun`: what starts and stops executions."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from haul.cli import documents, watching
+from haul.cli.deployment import Deployment, link
+from haul.cli.failures import CommandError, Exit
+from haul.cli.output import Output
+from haul.cli.watching import FindRun, Progress
+from haul.exports import read_start
+from haul.ledger import LIVE
+from haul.models.base import parse
+from haul.models.event import Event, Outcome, Start
+from haul.models.ledger import RunRecord, RunState
+
+_APPEARS_WITHIN = 60.0
+_CANCELLED_WITHIN = 20.0
+_PAUSE = 0.5
+
+
+def run(
+    named: str,
+    deployment: Deployment,
+    out: Output,
+    *,
+    settings: Sequence[str] = (),
+    reason: str | None = None,
+    watch: bool = False,
+) -> Exit:
+    """Start the export of a pipeline or an event; everything that can be known to be wrong is refused before."""
+    event = documents.with_settings(documents.event_of(named, deployment), settings)
+    event["trigger"] = _trigger(deployment, reason or event.get("trigger", {}).get("reason"))
+    whole = documents.completed(event, deployment.ledger())
+    checked = documents.checked(whole)
+    documents.check_meaning(checked, deployment)
+    sent = parse(Event, whole).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return _started(sent, deployment, out, watch=watch)
+
+
+def rerun(record: RunRecord, deployment: Deployment, out: Output, *, resubmit: bool, watch: bool) -> Exit:
+    """Start the next attempt of a run that ended without publishing."""
+    run_id, environment = record.run_id, deployment.environment
+    match record.state:
+        case RunState.RUNNING | RunState.PUBLISHING:
+            raise CommandError(
+                f"run {run_id} still goes on (attempt {record.attempt}): there is nothing to do again",
+                hint=f"haul watch {run_id} --env {environment}, or haul cancel {run_id} --env {environment} first.",
+            )
+        case RunState.PUBLISHED | RunState.ENDED:
+            raise CommandError(
+                f"run {run_id} ended {record.outcome}: there is nothing to do again",
+                hint=f"A new run: haul run {record.pipeline} --env {environment}",
+            )
+    event = {
+        "version": 1,
+        "pipeline": record.pipeline,
+        "rerun": {"run_id": run_id, "resubmit": resubmit},
+        "trigger": _trigger(deployment, None),
+    }
+    return _started(event, deployment, out, watch=watch)
+
+
+def cancel(
+    record: RunRecord,
+    deployment: Deployment,
+    out: Output,
+    *,
+    reason: str | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Exit:
+    """Stop a run's execution, and wait until the run is settled as CANCELLED."""
+    run_id, environment = record.run_id, deployment.environment
+    if record.state not in LIVE:
+        raise CommandError(f"run {run_id} ended {record.outcome} already: there is nothing to stop")
+    why = f": {reason}" if reason else ""
+    deployment.flow.stop(record.execution, cause=f"cancelled by {deployment.who()}{why}")
+    out.progress(f"stopped {link(record.execution)}")
+    ledger = deployment.ledger()
+    waited = 0.0
+    current = record
+    while waited < _CANCELLED_WITHIN:
+        current = ledger.run(record.pipeline, run_id) or current
+        if current.state not in LIVE:
+            break
+        pause(_PAUSE)
+        waited += _PAUSE
+    out.document({"run_id": run_id, "pipeline": record.pipeline, "state": current.state, "outcome": current.outcome})
+    if current.state in LIVE:
+        out.say("The execution is stopped; that the run was cancelled is settled by the Sweep, within the hour.")
+        out.say(f"  haul show {run_id} --env {environment}")
+        return Exit.GOOD
+    if current.outcome is Outcome.CANCELLED:
+        kept = current.export is not None and bool(current.export.job.id or current.export.job.in_doubt)
+        out.say(f"run {run_id} is CANCELLED; nothing was published", style="bold yellow")
+        if kept:
+            out.say("  The vendor's job is cancelled where it can be, and else kept: a rerun adopts it.")
+        out.say(f"  Next: haul rerun {run_id} --env {environment}")
+        return Exit.GOOD
+    out.say(f"run {run_id} had ended {current.outcome} before it could be stopped")
+    return Exit.FAILED
+
+
+def _trigger(deployment: Deployment, reason: Any) -> dict[str, Any]:
+    return {"type": "manual", "by": deployment.who(), **({"reason": reason} if reason else {})}
+
+
+def _started(event: Mapping[str, Any], deployment: Deployment, out: Output, *, watch: bool) -> Exit:
+    start = read_start(event)
+    name = f"{start.pipeline}-{deployment.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    execution = deployment.flow.start(event, name=name)
+    find = finder(start, execution, deployment)
+    if not watch:
+        return _told_of(_appeared(find, execution, deployment), execution, deployment, out)
+    progress = watching.watch(deployment, execution, find, out)
+    out.document(_facts(progress, execution))
+    return watching.exit_code(progress)
+
+
+def finder(start: Start, execution: str, deployment: Deployment) -> FindRun:
+    """Look up the run that `execution` acts for; of a rerun, not the attempt before."""
+    ledger = deployment.ledger()
+
+    def find() -> RunRecord | None:
+        record = ledger.find_run(start, execution)
+        if record and start.rerun and execution not in record.executions:
+            return None
+        return record
+
+    return find
+
+
+def _appeared(
+    find: FindRun, execution: str, deployment: Deployment, *, pause: Callable[[float], None] = time.sleep
+) -> Progress:
+    """Wait until the execution has claimed its run, or failed to."""
+    waited = 0.0
+    while True:
+        record = find()
+        state = deployment.flow.describe(execution) if record is None else None
+        progress = Progress(at=deployment.clock(), record=record, execution=state)
+        if record or progress.lost or waited >= _APPEARS_WITHIN:
+            return progress
+        pause(_PAUSE)
+        waited += _PAUSE
+
+
+def _told_of(progress: Progress, execution: str, deployment: Deployment, out: Output) -> Exit:
+    out.document(_facts(progress, execution))
+    record, environment = progress.record, deployment.environment
+    if record is None:
+        if progress.lost:
+            for line in watching.ending(progress, environment):
+                out.say(line)
+            return Exit.FAILED
+        out.say(f"started, and not yet known by its run id: {link(execution)}")
+        return Exit.GOOD
+    out.say(watching.headline(progress))
+    if record.execution != execution:
+        out.say(f"  this trigger was that run's already, which is {record.outcome or record.state}")
+    out.say(f"  haul watch {record.run_id} --env {environment}")
+    return Exit.GOOD
+
+
+def _facts(progress: Progress, execution: str) -> dict[str, Any]:
+    record = progress.record
+    error = record.error if record else None
+    if error is None and progress.lost and progress.execution:
+        shown: Any = {"name": progress.execution.error, "message": progress.execution.cause}
+    else:
+        shown = error.model_dump() if error else None
+    return {
+        "run_id": record.run_id if record else None,
+        "pipeline": record.pipeline if record else None,
+        "attempt": record.attempt if record else None,
+        "state": record.state if record else None,
+        "outcome": progress.outcome,
+        "error": shown,
+        "manifest": record.export.manifest if record and record.export else None,
+        "joined": record.export.joined if record and record.export else None,
+        "repeats": record is not None and record.execution != execution,
+        "execution": execution,
+    }
+
+
+def watch(record: RunRecord, deployment: Deployment, out: Output) -> Exit:
+    """Follow a run that is known to its end."""
+    ledger = deployment.ledger()
+    find = lambda: ledger.run(record.pipeline, record.run_id)  # noqa: E731
+    progress = watching.watch(deployment, record.execution, find, out)
+    out.document(_facts(progress, record.execution))
+    return watching.exit_code(progress)
