@@ -46,7 +46,13 @@ def assemble(
     name: str, environment: Environment, pipelines: Sequence[Pipeline], layer: Layer, *, outdir: str | None = None
 ) -> cdk.App:
     """Build the app of the one stack that all this describes."""
-    app = cdk.App(outdir=outdir, analytics_reporting=False, tree_metadata=False, context=_CONTEXT)
+    app = cdk.App(
+        outdir=outdir,
+        analytics_reporting=False,
+        tree_metadata=False,
+        context=_CONTEXT,
+        builtin_cloud_formation_validation=environment.check_template,
+    )
     stack = HaulStack(
         app,
         f"Haul-{name}",

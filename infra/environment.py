@@ -60,6 +60,9 @@ class Environment(Written):
     log_retention_days: RetentionDays = 30
     termination_protection: bool = False
     tags: Annotated[dict[str, str], Field(default_factory=dict)]
+    check_template: Annotated[bool, Field(description="apply CDK's own rules to the template, which takes a while")] = (
+        True
+    )
     quota_reserve: Annotated[int, Field(ge=0, description="submissions a day that are kept for people")] = 2
     poll_failures_allowed: Annotated[int, Field(ge=1, description="polls in a row that may get no answer")] = 10
     retry_interval_seconds: Annotated[int, Field(ge=1, description="before the first retry of a step")] = 5

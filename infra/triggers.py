@@ -4,12 +4,13 @@ A rule's input has at most 8,192 characters, so a rule sends no more than what s
 completes it from the pipeline's document.
 """
 
+import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
@@ -63,9 +64,9 @@ def _read(path: Path, environment: str) -> Pipeline:
 def _check_schedule(schedule: Schedule) -> None:
     zones = available_timezones()  # empty where the machine has no zone data: then AWS checks
     if zones and schedule.time_zone not in zones:
-        raise InvalidEventError(
-            f'when.schedule.time_zone: "{schedule.time_zone}" is unknown, such as {ZoneInfo("UTC")}'
-        )
+        close = difflib.get_close_matches(schedule.time_zone, zones, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise InvalidEventError(f'when.schedule.time_zone: "{schedule.time_zone}" is unknown{hint}')
     if schedule.flexible and not 1 <= schedule.flexible.total_seconds() / 60 <= 1440:
         raise InvalidEventError("when.schedule.flexible: must be from PT1M to PT24H")
 

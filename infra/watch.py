@@ -93,7 +93,9 @@ class Watch(Construct):
         )
         graph = cloudwatch.GraphWidget
         cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.days(7)).add_widgets(
-            graph(title="Runs ended, by outcome", width=12, stacked=True, left=[outcomes]),
+            graph(
+                title="Runs ended, by outcome", width=12, stacked=True, left=[outcomes, self._metric("RunsAbandoned")]
+            ),
             graph(title="Executions", width=12, left=[flow.metric_started(), flow.metric_succeeded(), failed]),
             graph(title="Late and stale", width=8, left=[late, stale]),
             graph(title="Dead letters", width=8, left=[letters]),

@@ -136,7 +136,7 @@ class ExportFlow(Construct):
         anything = (
             sfn.Choice(self, "Anything to do?")
             .when(has_outcome(), notify)
-            .when(status_is([JobStatus.SUCCEEDED]), plan)
+            .when(status_is(JobStatus.SUCCEEDED), plan)
             .otherwise(waiting.start)
         )
         return schedule.next(anything)

@@ -1,7 +1,5 @@
 """The wait-and-check loop: wait as long as the state says, look once, and again until the job has ended."""
 
-from collections.abc import Sequence
-
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -33,8 +31,8 @@ class Waiting(Construct):
         choice = (
             sfn.Choice(self, "Ready?")
             .when(has_outcome(), ended)
-            .when(status_is([JobStatus.SUCCEEDED]), ready)
-            .when(status_is(STILL_RUNNING), self.start)
+            .when(status_is(JobStatus.SUCCEEDED), ready)
+            .when(status_is(*STILL_RUNNING), self.start)
             .otherwise(otherwise)
         )
         self.start.next(check).next(choice)
@@ -44,5 +42,6 @@ def has_outcome() -> sfn.Condition:
     return sfn.Condition.is_string("$.outcome")
 
 
-def status_is(statuses: Sequence[JobStatus]) -> sfn.Condition:
-    return sfn.Condition.or_(*(sfn.Condition.string_equals("$.status", status) for status in statuses))
+def status_is(*statuses: JobStatus) -> sfn.Condition:
+    conditions = [sfn.Condition.string_equals("$.status", status) for status in statuses]
+    return sfn.Condition.or_(*conditions) if len(conditions) > 1 else conditions[0]
