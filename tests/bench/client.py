@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-import boto3
-
-from haul.adapters.landing import CONFIG, S3Landing
+from haul import wiring
+from haul.adapters.landing import S3Landing
 from haul.models.export import Column, Dataset, RemoteFile
 from haul.ports import DownloadSource
 from haul.transfer import land_file
@@ -30,8 +29,13 @@ def peak_bytes() -> int:
 
 
 def main(url: str, endpoint: str, verify: Literal["full", "length"]) -> None:
-    os.environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1"}
-    client = boto3.client("s3", endpoint_url=endpoint, config=CONFIG)
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+    client = wiring.client("s3")
     name = "flights_part0.csv.gz"
     before, began, cpu = peak_bytes(), time.monotonic(), time.process_time()
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from haul.errors import CorruptFileError, HaulError, LandingNotWritableError, LedgerBusyError
@@ -19,33 +18,19 @@ from haul.ports import ObjectHead, Part
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONFIG = Config(
-    signature_version="s3v4",
-    # We compute the checksums while the bytes pass: boto3 would do it again, and hash the body to sign it too.
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-    s3={"payload_signing_enabled": False},
-    retries={"mode": "standard", "total_max_attempts": 3},
-    connect_timeout=5,
-    read_timeout=60,
-)
-"""How a client for `S3Landing` is made: `boto3.client("s3", config=CONFIG)`."""
-
 _REFUSED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _NO_BUCKET = {"NoSuchBucket", "PermanentRedirect", "IllegalLocationConstraintException"}
-_DIFFERENT = {
-    "BadDigest",
-    "InvalidDigest",
-    "IncompleteBody",
-    "XAmzContentChecksumMismatch",
-    "XAmzContentSHA256Mismatch",
-}
+_DIFFERENT = {"BadDigest", "IncompleteBody", "InvalidRequest", "XAmzContentChecksumMismatch"}
+"""The bytes changed on their way. A wrong size of the whole object is an InvalidRequest."""
 _ENDED = {"NoSuchUpload", "InvalidPart"}
 _CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict"}
 
 
 class S3Landing:
-    """One landing bucket. `client` is made with `CONFIG`."""
+    """One landing bucket.
+
+    `client` signs with s3v4 and computes checksums only when required: ours are computed while the bytes pass.
+    """
 
     def __init__(self, bucket: str, client: "S3Client") -> None:
         self._bucket = bucket
