@@ -165,6 +165,8 @@ class Ledger:
                 }
             )
 
+        if self.run(pipeline, run_id) is None:
+            raise RunNotFoundError(f"{pipeline} has no run {run_id}")
         self._create(keys.active(pipeline, run_id), LedgerDocument())
         record = self._update_run(pipeline, run_id, next_attempt)
         return Opened(record, ours=record.execution == execution)

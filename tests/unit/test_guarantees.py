@@ -80,6 +80,12 @@ class Guarantees(RuleBasedStateMachine):
                 self.world.step(execution)
 
     @precondition(lambda self: self.running())
+    @rule(which=ANY, step=st.sampled_from(["check", "plan", "publish", "notify"]))
+    def it_comes_as_far_as(self, which: int, step: str) -> None:
+        """Deep states are where most can go wrong, and few random walks come there."""
+        self.world.run(self.one_of(self.running(), which), until=step)
+
+    @precondition(lambda self: self.running())
     @rule(which=ANY, fault=st.sampled_from(FAULTS), at=WRITES)
     def it_goes_on_with_a_fault(self, which: int, fault: Fault, at: int) -> None:
         """The step's `at`-th write meets the fault."""
@@ -228,8 +234,10 @@ class Guarantees(RuleBasedStateMachine):
                 landed = self.world.landing.head(file.uri.removeprefix("s3://landing/"))
                 assert landed is not None
                 assert landed.checksum == file.checksum.value
-        for numbers in sequences.values():
+        for pipeline, numbers in sequences.items():
             assert sorted(numbers) == list(range(1, len(numbers) + 1))
+            last = Ledger(self.world.store).latest(pipeline).last
+            assert last is None or last.sequence <= len(numbers)
 
     @invariant()
     def the_latest_moves_forward_only(self) -> None:
@@ -263,7 +271,10 @@ class Guarantees(RuleBasedStateMachine):
         assert record.state in ENDED
         assert record.told
         assert self.world.landing.read(f"runs/{record.pipeline}/{record.run_id}.json") is not None
-        assert any(notice.detail["run_id"] == record.run_id for notice in self.world.notices)
+        told = [notice.detail for notice in self.world.notices if notice.detail_type == "Haul Run Ended"]
+        outcomes = {detail["outcome"] for detail in told if detail["run_id"] == record.run_id}
+        assert 1 <= len(outcomes) <= record.attempt, "an attempt ends in one way, and somebody is told"
+        assert record.outcome in outcomes
         published = f"manifests/{record.pipeline}/{record.run_id}.json" in self.world.manifests()
         assert published == (record.state is RunState.PUBLISHED)
 
