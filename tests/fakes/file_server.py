@@ -3,6 +3,7 @@
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -47,12 +48,15 @@ class Request:
 class FileServer:
     """Answers a path with the replies put there, in order; the last is given again and again."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self._replies: dict[str, list[Reply]] = {}
         self.closing = threading.Event()
         self._http = _Server(("127.0.0.1", 0), _Handler)
         self._http.files = self
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
@@ -65,7 +69,7 @@ class FileServer:
         return f"127.0.0.1:{self.port}"
 
     def url(self, path: str) -> str:
-        return f"http://{self.host}{path}"
+        return f"{self._scheme}://{self.host}{path}"
 
     def put(self, path: str, *replies: Reply) -> str:
         self._replies[path] = list(replies)
@@ -141,8 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def file_server() -> Iterator[FileServer]:
-    server = FileServer()
+def file_server(tls: ssl.SSLContext | None = None) -> Iterator[FileServer]:
+    server = FileServer(tls)
     try:
         yield server
     finally:
