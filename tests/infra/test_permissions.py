@@ -40,6 +40,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     },
     "Publish": {
         **LEDGER,
+        **SECRETS,
         "manifests/*": READ_WRITE,
         "runs/*": READ_WRITE,
         "evidence/*": {"s3:PutObject"},
