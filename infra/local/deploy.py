@@ -111,7 +111,7 @@ def _execute(cloudformation: "CloudFormationClient", stack: str, template_url: s
     while (status := _status(cloudformation, stack)) and status.endswith("IN_PROGRESS"):
         if time.monotonic() > give_up:
             raise DeployError(f"{stack} is still {status} after {_DEPLOY_SECONDS} s")
-        time.sleep(0.1)
+        time.sleep(0.3)
     if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         raise DeployError(f"{stack} is {status}:\n{_reasons(cloudformation, stack)}")
 

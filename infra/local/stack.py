@@ -236,8 +236,20 @@ class Stack:
         return (self.states(arn) or ["its first state"])[-1]
 
     def wait_for_state(self, arn: str, state: str, timeout: float = 60) -> None:
-        """Wait until the execution has entered `state`."""
-        self.until(lambda: self.states(arn), lambda entered: state in entered, timeout=timeout)
+        """Wait until the execution has entered `state`.
+
+        Raises:
+            TimeoutError: it has not within `timeout` seconds, or has ended before; says where it has been.
+        """
+
+        def entered() -> list[str]:
+            ended = self.look(arn)
+            states = self.states(arn)
+            if ended.status != "RUNNING" and state not in states:
+                raise TimeoutError(f"{arn} is {ended.status} after {states}: {ended.error} {ended.cause}")
+            return states
+
+        self.until(entered, lambda states: state in states, timeout=timeout)
 
     @staticmethod
     def until[T](look: Callable[[], T], enough: Callable[[T], bool], *, timeout: float = 30) -> T:
