@@ -91,9 +91,9 @@ def unknown_pipeline(named: str, known: Sequence[str], environment: str) -> Comm
 
 
 def with_settings(event: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Put `path=value` into an event. Objects, lists, quoted text and null are read as JSON, all else is text.
+    """Put `path=value` into an event. Objects, lists, quoted text, true, false and null are read as JSON, all else is text.
 
-    Text will do for numbers and truth values too: the schema says what they are.
+    A number is text too, as a data version is one in quotes; a field that takes a number is set by its object.
     """
     result = dict(event)
     for assignment in assignments:
@@ -110,7 +110,7 @@ def with_settings(event: Mapping[str, Any], assignments: Sequence[str]) -> dict[
 
 
 def _value(text: str, assignment: str) -> Any:
-    if text != "null" and not text.startswith(("{", "[", '"')):
+    if text not in {"null", "true", "false"} and not text.startswith(("{", "[", '"')):
         return text
     try:
         return json.loads(text)
