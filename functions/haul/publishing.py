@@ -177,9 +177,10 @@ class _Drafting:
         )
 
     def _dataset(self, dataset: Dataset) -> ManifestDataset:
+        names = [column.name for column in dataset.columns]
         landed = [
             ManifestFile(
-                **record.landed.model_dump(),
+                **record.landed.model_dump(exclude={"header"} if record.landed.header == names else None),
                 part=remote.part,
                 vendor_file_id=remote.vendor_file_id,
                 vendor_name=remote.vendor_name,

@@ -4,7 +4,8 @@ An invocation may be killed or lose a reply at any write, and anything else may 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -28,8 +29,17 @@ from tests.fakes.vendor import FakeVendor, fake_land_file
 BUCKET = "landing"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RETRIES = 6
+_MODELS = str(Path(__file__).parent / "vendor_models")
 
-vendors.__path__.append(str(Path(__file__).parent / "vendor_models"))
+
+@contextmanager
+def fake_vendor() -> Iterator[None]:
+    """Let events name the vendor `fake`: its models are found beside those of the real ones."""
+    vendors.__path__.append(_MODELS)
+    try:
+        yield
+    finally:
+        vendors.__path__.remove(_MODELS)
 
 
 @dataclass

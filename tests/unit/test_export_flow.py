@@ -1,5 +1,6 @@
 """The flow's decisions, stepped as the state machine steps them, in memory."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,13 @@ from haul.models.event import Outcome
 from haul.models.export import JobStatus
 from haul.models.ledger import RunState
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
-from tests.fakes.world import World
+from tests.fakes.world import World, fake_vendor
+
+
+@pytest.fixture(autouse=True)
+def _vendor() -> Iterator[None]:
+    with fake_vendor():
+        yield
 
 
 def test_a_run_lands_its_files_and_is_published_and_told_once() -> None:

@@ -26,7 +26,7 @@ from haul.ports import Store
 from tests.fakes.memory_store import Fault, KilledError, MemoryStore
 from tests.fakes.vendor import LIKE_VISIER, LISTS_RUNNING_AND_CANCELS
 from tests.fakes.world import Run as Execution
-from tests.fakes.world import World
+from tests.fakes.world import World, fake_vendor
 
 FAULTS: tuple[Fault, ...] = ("kill-before", "kill-after", "lost-request", "lost-reply", "conflict")
 PIPELINES = ("people", "archive")
@@ -42,6 +42,8 @@ class Guarantees(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.with_vendor = fake_vendor()
+        self.with_vendor.__enter__()
         self.seen: dict[str, str] = {}
         self.watermarks: dict[str, tuple[int, str]] = {}
         self.people: set[str] = set()
@@ -251,8 +253,13 @@ class Guarantees(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Guarantee 3: when everything has stopped and the sweep has passed, nothing is left and all is told."""
-        if not hasattr(self, "world"):
-            return
+        try:
+            if hasattr(self, "world"):
+                self._everything_stops()
+        finally:
+            self.with_vendor.__exit__(None, None, None)
+
+    def _everything_stops(self) -> None:
         self.world.before_write = lambda _: None
         self.world.vendor.submit_faults.clear()
         self.world.vendor.status_faults = 0

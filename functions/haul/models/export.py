@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from haul.models.base import Document, Instant
 from haul.models.event import Landing, Limits, Notify, Outcome, Source, Trigger
@@ -118,6 +118,9 @@ class Export(Document):
         return max(0.0, (now - (self.job.submitted_at or self.started_at)).total_seconds())
 
 
+_RARE = frozenset({"encoded_as", "generated"})
+
+
 class Column(Document):
     """A column of a dataset: the vendor's type and the one a table would use."""
 
@@ -126,7 +129,11 @@ class Column(Document):
     type: Literal["string", "bigint", "double", "boolean", "timestamp"]
     nullable: bool = True
     encoded_as: str | None = None
-    generated: bool | None = None
+    generated: bool = False
+
+    @model_serializer(mode="wrap")
+    def _said_only_where_it_matters(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in whole(self).items() if name not in _RARE or value}
 
 
 class Format(Document):

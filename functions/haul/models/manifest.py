@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from haul.models.base import Document, Instant
 from haul.models.event import Outcome, Trigger
 from haul.models.export import Dataset, Job, Watermark
@@ -36,11 +38,15 @@ class Totals(Document):
 
 
 class ManifestFile(LandedFile):
-    """A landed file and what the vendor calls it."""
+    """A landed file and what the vendor calls it. `header` is there only if its order is not that of `columns`."""
 
     part: int
     vendor_file_id: int | str
     vendor_name: str
+
+    @model_serializer(mode="wrap")
+    def _without_a_needless_header(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in whole(self).items() if name != "header" or value is not None}
 
 
 class ManifestDataset(Dataset):
