@@ -91,9 +91,9 @@ def unknown_pipeline(named: str, known: Sequence[str], environment: str) -> Comm
 
 
 def with_settings(event: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Put `path=value` into an event. Objects, lists, quoted text, true, false and null are read as JSON, all else is text.
+    """Put `path=value` into an event. Objects, lists, quoted text, true, false and null are JSON, all else is text.
 
-    A number is text too, as a data version is one in quotes; a field that takes a number is set by its object.
+    So is a number, as a data version is one in quotes; a field that takes a number is set with the object it is in.
     """
     result = dict(event)
     for assignment in assignments:
