@@ -41,8 +41,8 @@ help: ## This list
 
 .PHONY: setup
 setup: ## Environments, CDK command line and Lambda layer: all that the other targets need
-	@$(MAKE) -j3 $(PROJECT) $(LOCALSTACK) $(RUNTIME) $(NODE)
-	@$(MAKE) $(LAYER)
+	@$(MAKE) -s -j3 $(PROJECT) $(LOCALSTACK) $(RUNTIME) $(NODE)
+	@$(MAKE) -s $(LAYER)
 
 .PHONY: check
 check: $(PROJECT) ## Linters, types, and which room may import which
@@ -77,7 +77,7 @@ deploy: $(PROJECT) $(NODE) $(LAYER) ## Deploy environment ENV (dev) to the accou
 
 .PHONY: schemas
 schemas: $(PROJECT) ## Write the JSON Schemas anew from the models
-	@$(PYTHON) -m haul.models.schemas
+	@$(PYTHON) -m haul.models.schemas && $(PYTHON) -m infra.environment
 
 .PHONY: layer
 layer: $(LAYER) ## The functions' dependencies, as Lambda takes them
@@ -99,7 +99,7 @@ $(PROJECT): pyproject.toml uv.lock .python-version | $(filter /%,$(UV))
 $(LOCALSTACK): infra/local/requirements-localstack.txt infra/local/plugins/pyproject.toml | $(filter /%,$(UV))
 	$(call step,.venv-localstack: LocalStack and our plugins, \
 	$(UV) venv --clear --python 3.13 .venv-localstack && \
-	$(UV) pip sync --compile-bytecode --python .venv-localstack $< && \
+	$(UV) pip sync --python .venv-localstack $< && \
 	$(UV) pip install --python .venv-localstack --no-deps --editable infra/local/plugins)
 	$(call step,.venv-localstack: its catalog of AWS services, cd .venv-localstack && \
 	OVERRIDE_IN_DOCKER=0 CONFIG_DIR=. FILESYSTEM_ROOT=filesystem bin/python -c \

@@ -29,7 +29,8 @@ _SERVICES = (
     "cloudformation,cloudwatch,events,iam,kms,lambda,logs,s3,scheduler,secretsmanager,sns,sqs,ssm,stepfunctions,sts"
 )
 _CATALOG = "usr/lib/localstack"
-_START_SECONDS = 90
+# The first start compiles what it loads.
+_START_SECONDS = 180
 _STOP_SECONDS = 12
 
 
