@@ -117,7 +117,7 @@ class _Reader:
             type=kind or "string",
             nullable=not sure if column.allows_null is None else column.allows_null,
             encoded_as="epoch-ms" if kind == "timestamp" else None,
-            generated=True if column.name in _GENERATED else None,
+            generated=column.name in _GENERATED,
         )
 
     def _named(self, dataset: str, files: Iterable[ExportFile]) -> Iterable[RemoteFile]:
