@@ -96,7 +96,11 @@ class Downloader:
         begun = self.clock()
         known = self._record(planned)
         tries = (known.tries if known else 0) + 1
-        self._remember(planned, state=FileState.LANDING, key=planned.key, tries=tries, error=None, landed=None)
+        if known and known.upload_id:
+            self.landing.abort(known.key, known.upload_id)  # of a try that was killed
+        self._remember(
+            planned, state=FileState.LANDING, key=planned.key, tries=tries, upload_id=None, error=None, landed=None
+        )
 
         def attempt() -> LandedFile:
             return self.land_file(
@@ -118,7 +122,7 @@ class Downloader:
 
     def _failed(self, planned: PlannedFile, error: HaulError) -> None:
         kept = ExportError(name=type(error).__name__, message=str(error))
-        self._remember(planned, state=FileState.FAILED, error=kept, upload_id=None)
+        self._remember(planned, state=FileState.FAILED, error=kept)
 
     def _remember(self, planned: PlannedFile, **facts: Any) -> None:
         def change(found: FileRecord | None) -> FileRecord:

@@ -73,7 +73,7 @@ class Endings:
         key = keys.run(record.pipeline, record.run_id)
         self._landing.write_document(key, run.to_json())
         manifest = self._ledger.manifest(record.pipeline, record.run_id) if run.published else None
-        notice = notices.ended(run, manifest, _about(record), self._place(record.pipeline))
+        notice = notices.ended(run, manifest, self._about(record), self._place(record.pipeline))
         notice.detail["run"] = keys.uri(self._site.bucket, key)
         self._notifier.tell(notice)
         self._ledger.told(record)
@@ -89,14 +89,17 @@ class Endings:
             return self._unclaimed(ending, error)
         if record.execution != ending.execution:
             return Ended(published=False, error=error.name, cause=error.message)
-        record = self._ledger.finish_publishing(
-            record.pipeline, record.run_id, self._site.bucket, now=now
-        ) or self._give_up(record, ending, error, now=now)
+        record = self._finish(record, now=now) or self._give_up(record, ending, error, now=now)
         self.settle(record, now=now)
         kept = record.error or error
         return Ended(
             published=record.state in {RunState.PUBLISHED, RunState.ENDED}, error=kept.name, cause=kept.message
         )
+
+    def _finish(self, record: RunRecord, *, now: datetime) -> RunRecord | None:
+        """Complete the publishing of a run that got so far; None where there is none to complete."""
+        finished = self._ledger.finish_publishing(record.pipeline, record.run_id, self._site.bucket, now=now)
+        return finished if finished and finished.state is RunState.PUBLISHED else None
 
     def _give_up(self, record: RunRecord, ending: Ending, error: ExportError, *, now: datetime) -> RunRecord:
         outcome = Outcome.FAILED
@@ -106,8 +109,7 @@ class Endings:
             outcome = Outcome.EXPIRED
         record, won = self._ledger.abandon(record, outcome, error, now=now)
         if not won or record.told:
-            finished = self._ledger.finish_publishing(record.pipeline, record.run_id, self._site.bucket, now=now)
-            return finished or record
+            return self._finish(record, now=now) or record
         if record.export and record.execution == ending.execution:
             self._let_go(record.export)
         for file in self._ledger.files(record.pipeline, record.run_id):
@@ -198,8 +200,7 @@ class Endings:
             event=record.event,
         )
         error = _error_of(ending)
-        done = self._ledger.finish_publishing(record.pipeline, record.run_id, self._site.bucket, now=now)
-        self.settle(done or self._give_up(record, ending, error, now=now), now=now)
+        self.settle(self._finish(record, now=now) or self._give_up(record, ending, error, now=now), now=now)
         swept.abandoned.append(record.run_id)
 
     def _tell_if_late(self, record: RunRecord, *, now: datetime) -> bool:
@@ -210,7 +211,7 @@ class Endings:
             return False
         run = self._document(record, now=now)
         self._notifier.tell(
-            notices.late(run, _about(record), waited=waited, now=now, place=self._place(record.pipeline))
+            notices.late(run, self._about(record), waited=waited, now=now, place=self._place(record.pipeline))
         )
         return True
 
@@ -236,6 +237,16 @@ class Endings:
         )
         self._notifier.tell(told)
         return True
+
+    def _about(self, record: RunRecord) -> frozenset[About]:
+        if record.export:
+            return record.export.notify.about
+        deployed = self._ledger.pipeline(record.pipeline)
+        said = record.event.get("notify") or (deployed.event.get("notify") if deployed else None)
+        try:
+            return parse(Notify, said or {}).about
+        except InvalidEventError:
+            return Notify().about
 
     def _place(self, pipeline: str) -> notices.Place:
         record = self._ledger.pipeline(pipeline)
@@ -323,15 +334,6 @@ def _message(cause: str | None) -> str:
     except ValueError:
         return cause or ""
     return str(wrapped.get("errorMessage", cause)) if isinstance(wrapped, dict) else cause or ""
-
-
-def _about(record: RunRecord) -> frozenset[About]:
-    if record.export:
-        return record.export.notify.about
-    try:
-        return parse(Notify, record.event.get("notify", {})).about
-    except InvalidEventError:
-        return Notify().about
 
 
 def _claimed_at(run_id: str) -> datetime:

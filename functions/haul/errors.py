@@ -30,6 +30,7 @@
         ├── DeadlineExceededError
         ├── ResultExpiredError
         ├── RetypedColumnError
+        ├── BaseMovedError
         ├── IncompleteDownloadError
         ├── RunAbandonedError
         ├── ExecutionLostError
@@ -184,6 +185,10 @@ class ResultExpiredError(PermanentError):
 
 class RetypedColumnError(PermanentError):
     """A column changed its type and the pipeline asked to fail then."""
+
+
+class BaseMovedError(PermanentError):
+    """Another run published meanwhile, and a delta from the version before it no longer fits what readers have."""
 
 
 class IncompleteDownloadError(PermanentError):

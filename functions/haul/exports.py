@@ -153,7 +153,7 @@ def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site,
         symbols.resolve(event.request, facts),
         Known(last_version=latest.version, last_version_created_at=latest.version_created_at),
     )
-    return export.model_copy(
+    export = export.model_copy(
         update={
             "request": prepared.request,
             "mode": "delta" if prepared.is_delta else "full",
@@ -163,6 +163,28 @@ def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site,
             "message": prepared.nothing_new,
         }
     )
+    if export.outcome is None and (before := _on_its_way(export, ledger)):
+        message = f"run {before} of this pipeline is on its way to publish; the next trigger starts from there"
+        return export.model_copy(
+            update={"outcome": Outcome.NOTHING_NEW, "message": message, "warnings": [*export.warnings, message]}
+        )
+    return export
+
+
+def _on_its_way(export: Export, ledger: Ledger) -> str | None:
+    """Find the live run that will move `@last-published` while this one makes a delta from it.
+
+    Such a delta would not fit when it is done. A run towards the same version is no obstacle: the job shows that,
+    and the two are joined.
+    """
+    if export.follows() is None:
+        return None
+    for pipeline, run_id in ledger.active(export.pipeline):
+        record = ledger.run(pipeline, run_id)
+        before = record.export if record and record.state in LIVE and run_id != export.run_id else None
+        if before and before.outcome is None and before.watermark.to not in {None, export.watermark.to}:
+            return run_id
+    return None
 
 
 def _upstream(event: Event, ledger: Ledger) -> Manifest | None:

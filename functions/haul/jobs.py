@@ -22,11 +22,11 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.ledger import Ledger, require_current
+from haul.ledger import LIVE, Ledger, require_current
 from haul.models.base import digest
 from haul.models.event import Outcome
 from haul.models.export import Export, Job, JobStatus
-from haul.models.ledger import JobPhase, JobRecord
+from haul.models.ledger import JobPhase, JobRecord, RunRecord, RunState
 from haul.ports import Connector, Found, JobReport, Site
 
 _ROUNDS = 10
@@ -273,7 +273,10 @@ def _look_for(
 
 def _share_or_take_over(export: Export, ledger: Ledger, record: JobRecord, etag: str) -> "Export | _Next":
     owner_pipeline, owner_run = record.owner.split("/")
-    if ledger.is_live(record.owner):
+    owner = ledger.run(owner_pipeline, owner_run)
+    if owner and owner_pipeline == export.pipeline and _published_meanwhile(owner, export):
+        return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
+    if owner and owner.state in LIVE:
         if owner_pipeline == export.pipeline:
             return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
         if me(export) not in record.shared_with:
@@ -289,6 +292,11 @@ def _share_or_take_over(export: Export, ledger: Ledger, record: JobRecord, etag:
     taken = record.model_copy(update={"owner": me(export), "attempt": export.attempt - 1, "shared_with": others})
     ledger.put_job(taken, etag)
     return _Next.AGAIN
+
+
+def _published_meanwhile(owner: RunRecord, export: Export) -> bool:
+    """Whether another run of the pipeline did exactly this after this one was triggered."""
+    return owner.state is RunState.PUBLISHED and owner.ended_at is not None and owner.ended_at >= export.claimed_at
 
 
 def _find(connector: Connector, export: Export) -> list[Found]:

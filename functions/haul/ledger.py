@@ -21,6 +21,7 @@ from typing import Any
 
 from haul import keys
 from haul.errors import (
+    BaseMovedError,
     LedgerBusyError,
     QuotaExceededError,
     RunAbandonedError,
@@ -187,9 +188,10 @@ class Ledger:
         marker = self._read(Claim, keys.active(pipeline, run_id))
         return self._record_of(marker[0]) if marker else None
 
-    def active(self) -> Iterator[tuple[str, str]]:
-        """Pipeline and run_id of every run that nobody has settled yet."""
-        return (keys.run_of_active(key) for key in self._store.keys(keys.ACTIVE))
+    def active(self, pipeline: str | None = None) -> Iterator[tuple[str, str]]:
+        """Pipeline and run_id of every run that nobody has settled yet, of one pipeline or of all."""
+        prefix = f"{keys.ACTIVE}{pipeline}/" if pipeline else keys.ACTIVE
+        return (keys.run_of_active(key) for key in self._store.keys(prefix))
 
     def note(self, export: Export, *, next_poll_at: datetime | None = None) -> None:
         """Keep the attempt's state in its run.
@@ -369,7 +371,8 @@ class Ledger:
     def finish_publishing(self, pipeline: str, run_id: str, bucket: str, *, now: datetime) -> RunRecord | None:
         """PUBLISHING → PUBLISHED, from wherever it stopped; None if the run is not being published.
 
-        Sequence, manifest, latest, run: each step is done once, whoever does it.
+        Sequence, manifest, latest, run: each step is done once, whoever does it. A delta that no longer fits what is
+        published goes to ABANDONED instead: nothing of it is visible yet, and it will never fit again.
         """
         record = self.run(pipeline, run_id)
         if record is None or record.state not in {RunState.PUBLISHING, RunState.PUBLISHED}:
@@ -382,7 +385,12 @@ class Ledger:
         draft = stored[0]
         manifest_key = keys.manifest(pipeline, run_id)
         uri = keys.uri(bucket, manifest_key)
-        if reservation := self._reserve(pipeline, run_id, bucket, now=now):
+        try:
+            reservation = self._reserve(pipeline, run_id, draft, bucket, now=now)
+        except BaseMovedError as error:
+            misfit = ExportError(name=type(error).__name__, message=str(error))
+            return self._update_run(pipeline, run_id, lambda current: _did_not_fit(current, misfit, now=now))
+        if reservation:
             latest = self.latest(pipeline)
             previous = Previous(run_id=latest.last.run_id, manifest=latest.last.manifest) if latest.last else None
             manifest = Manifest.model_validate(
@@ -412,8 +420,12 @@ class Ledger:
 
         return self._update_run(pipeline, run_id, done)
 
-    def _reserve(self, pipeline: str, run_id: str, bucket: str, *, now: datetime) -> Reservation | None:
-        """Keep the next sequence for the run; None if the run has had its place in `latest` already."""
+    def _reserve(self, pipeline: str, run_id: str, draft: Draft, bucket: str, *, now: datetime) -> Reservation | None:
+        """Keep the next sequence for the run; None if the run has had its place in `latest` already.
+
+        Raises:
+            BaseMovedError: the published version is not the one that this delta starts from.
+        """
         for _ in range(_TRIES):
             found = self._read(Latest, keys.latest(pipeline))
             latest = found[0] if found else Latest()
@@ -426,6 +438,7 @@ class Ledger:
             if latest.reserved:
                 self.finish_publishing(pipeline, latest.reserved.run_id, bucket, now=now)
                 continue
+            require_fit(draft.follows, latest)
             reservation = Reservation(run_id=run_id, sequence=(latest.last.sequence if latest.last else 0) + 1)
             wanted = latest.model_copy(update={"reserved": reservation})
             key = keys.latest(pipeline)
@@ -561,6 +574,25 @@ def require_current(record: RunRecord, execution: str) -> None:
         raise RunAbandonedError(f"run {record.run_id} has a later attempt, {record.attempt}")
     if record.state is not RunState.RUNNING:
         raise RunAbandonedError(f"run {record.run_id} is {record.state}: {_why(record)}")
+
+
+def require_fit(follows: str | None, latest: Latest) -> None:
+    """Let a delta that starts from what was published be published only while that is so.
+
+    Raises:
+        BaseMovedError: it is not so any more.
+    """
+    if follows is not None and latest.version != follows:
+        published = f"run {latest.last.run_id} published {latest.version}" if latest.last else "nothing is published"
+        raise BaseMovedError(f"{published} while this run made a delta from {follows}, which readers no longer have")
+
+
+def _did_not_fit(record: RunRecord, misfit: ExportError, *, now: datetime) -> RunRecord | None:
+    if record.state is not RunState.PUBLISHING:
+        return None
+    return record.model_copy(
+        update={"state": RunState.ABANDONED, "outcome": Outcome.FAILED, "error": misfit, "ended_at": now}
+    )
 
 
 def _why(record: RunRecord) -> str:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 from haul import keys
 from haul.errors import IncompleteDownloadError, PermanentError, RunAbandonedError, RunNotFoundError, by_name
-from haul.ledger import Ledger, require_current
+from haul.ledger import Ledger, require_current, require_fit
 from haul.models.base import digest
 from haul.models.event import Outcome
-from haul.models.export import Contents, Dataset, Export
+from haul.models.export import Contents, Dataset, Export, RemoteFile
+from haul.models.landed import LandedFile
 from haul.models.ledger import Draft, FileRecord, FileState, Latest, RunRecord, RunState
 from haul.models.manifest import (
     CostEstimate,
@@ -44,6 +45,7 @@ def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller,
     Raises:
         HaulError: of the first file that did not land, under its own name.
         IncompleteDownloadError: a planned file has no record.
+        BaseMovedError: another run published meanwhile, and this delta no longer fits.
         RunAbandonedError: this attempt was given up.
     """
     record = ledger.run(export.pipeline, export.run_id)
@@ -52,10 +54,14 @@ def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller,
     if record.execution != export.execution or record.state not in {RunState.PUBLISHING, RunState.PUBLISHED}:
         require_current(record, export.execution)
         contents, files = landed_files(export, ledger, landing)
-        drafting = _Drafting(export, contents, files, ledger.latest(export.pipeline), landing, now)
+        latest = ledger.latest(export.pipeline)
+        require_fit(export.follows(), latest)
+        drafting = _Drafting(export, contents, files, latest, landing, now)
         used = ledger.submissions(export.vendor, seller.account, now=now)
         ledger.begin_publishing(export, drafting.draft(record, seller, site, used=used), now=now)
     published = ledger.finish_publishing(export.pipeline, export.run_id, site.bucket, now=now)
+    if published and published.error:
+        raise (by_name(published.error.name) or PermanentError)(published.error.message)
     if published is None:
         raise RunAbandonedError(f"run {export.run_id} is not being published any more")
     manifest = keys.uri(site.bucket, keys.manifest(export.pipeline, export.run_id))
@@ -160,6 +166,7 @@ class _Drafting:
         learned = waited if export.job.submitted_at and not export.job.adopted else None
         return Draft(
             manifest=manifest.model_dump(mode="json", by_alias=True),
+            follows=export.follows(),
             version=export.watermark.to,
             version_created_at=created,
             waited_seconds=learned,
@@ -177,16 +184,20 @@ class _Drafting:
         )
 
     def _dataset(self, dataset: Dataset) -> ManifestDataset:
+        both = zip(self.contents.files, self.files, strict=True)
+        records = [
+            (remote, record.landed) for remote, record in both if remote.dataset == dataset.name and record.landed
+        ]
+        dataset = _as_in_the_files(dataset, records)
         names = [column.name for column in dataset.columns]
         landed = [
             ManifestFile(
-                **record.landed.model_dump(exclude={"header"} if record.landed.header == names else None),
+                **file.model_dump(exclude={"header"} if file.header == names else None),
                 part=remote.part,
                 vendor_file_id=remote.vendor_file_id,
                 vendor_name=remote.vendor_name,
             )
-            for remote, record in zip(self.contents.files, self.files, strict=True)
-            if remote.dataset == dataset.name and record.landed
+            for remote, file in records
         ]
         actions: Counter[str] = Counter()
         for file in landed:
@@ -219,6 +230,15 @@ class _Drafting:
 
     def _evidence_uri(self, what: str) -> str:
         return keys.uri(self.landing.bucket, keys.evidence(self.export.pipeline, self.export.run_id, what))
+
+
+def _as_in_the_files(dataset: Dataset, files: Sequence[tuple[RemoteFile, LandedFile]]) -> Dataset:
+    """Put the columns in the order of the files' headers: Athena and others read CSV by position."""
+    headers = {tuple(file.header) for _, file in files if file.header}
+    columns = {column.name: column for column in dataset.columns}
+    if len(headers) != 1 or set(*headers) != columns.keys():
+        return dataset
+    return dataset.model_copy(update={"columns": [columns[name] for name in headers.pop()]})
 
 
 def _expires(export: Export, now: datetime) -> str | None:

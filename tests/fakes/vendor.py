@@ -68,10 +68,12 @@ class FakeVendor:
 
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
         version = self.newest if request["version"] == "@latest" else request["version"]
-        mark = Watermark(from_=known.last_version, to=version, to_created_at=created(version))
-        if request["version"] == "@latest" and known.last_version == version:
-            return Prepared({"version": version}, nothing_new=f"{version} is published already")
-        return Prepared({"version": version}, is_delta=known.last_version is not None, watermark=mark)
+        base = known.last_version if request.get("base") == "@last-published" else request.get("base")
+        mark = Watermark(from_=base, to=version, to_created_at=created(version))
+        if known.last_version == version and (request["version"] == "@latest" or base == version):
+            return Prepared({"version": version}, nothing_new=f"{version} is published already", watermark=mark)
+        pair = {"version": version, "base": base} if base else {"version": version}
+        return Prepared(pair, is_delta=base is not None, watermark=mark)
 
     def find(self, request: Mapping[str, Any]) -> list[Found]:
         shown = [

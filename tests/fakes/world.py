@@ -74,14 +74,14 @@ class World:
 
     # What happens to it -------------------------------------------------------------------------------------------
 
-    def start(self, pipeline: str = "people", *, version: str = "@latest", **more: Any) -> Run:
+    def start(self, pipeline: str = "people", *, version: str = "@latest", base: str | None = None, **more: Any) -> Run:
         event = {
             "version": 1,
             "pipeline": pipeline,
             "vendor": "fake",
             "action": "export",
             "connection": "fake-acme",
-            "request": {"version": version},
+            "request": {"version": version, **({"base": base} if base else {})},
             **more,
         }
         return self._execute(event)

@@ -255,6 +255,62 @@ def test_what_published_stays_published_though_its_execution_was_stopped_half_wa
     assert len(world.manifests()) == 1
 
 
+def test_a_delta_waits_for_the_one_before_it() -> None:
+    """A delta from a version that readers no longer have when it is done would break what they keep."""
+    world = World()
+    world.run(world.start(base="@last-published"))
+    world.vendor.newest = "7000002"
+    first = world.run(world.start(base="@last-published"), until="check")
+    world.vendor.newest = "7000003"
+
+    second = world.run(world.start(base="@last-published"))
+    world.run(first)
+    third = world.run(world.start(base="@last-published"))
+
+    assert second.state["outcome"] == "NOTHING_NEW"
+    assert first.state["run_id"] in second.state["message"]
+    assert third.state["watermark"]["from"] == "7000002"
+    assert third.state["watermark"]["to"] == "7000003"
+
+
+def test_a_delta_that_no_longer_fits_is_not_published() -> None:
+    world = World()
+    world.run(world.start(base="@last-published"))
+    world.vendor.newest = "7000002"
+    delta = world.run(world.start(base="@last-published"), until="publish")
+    world.run(world.start(version="7000003"))
+
+    world.run(delta)
+
+    assert delta.error == "BaseMovedError"
+    assert len(world.manifests()) == 2
+    assert world.notices[-1].detail["error"] == "BaseMovedError"
+
+
+def test_a_repeated_trigger_of_a_failed_run_ends_as_it_ended_and_tells_nobody_again() -> None:
+    world = World()
+    first = world.run(world.start(id="hourly"), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+    world.run(first, finish=False)
+
+    second = world.run(world.start(id="hourly"))
+
+    assert second.status == "FAILED"
+    assert second.error == first.error == "ExportFailedError"
+    assert len(world.notices) == 1
+
+
+def test_an_event_that_does_not_say_which_run_it_is_is_told_all_the_same() -> None:
+    world = World()
+
+    execution = world.run(world.start("Not A Name"))
+
+    assert execution.error == "InvalidEventError"
+    assert [notice.subject for notice in world.notices] == [
+        "FAILED Not A Name test: InvalidEventError (nothing was started)"
+    ]
+
+
 def test_a_reserve_of_the_days_submissions_is_kept_for_people() -> None:
     world = World()
     for version in range(8):

@@ -59,10 +59,11 @@ class Guarantees(RuleBasedStateMachine):
         pipeline=st.sampled_from(PIPELINES),
         trigger=st.sampled_from([None, "a", "b"]),
         version=st.sampled_from(["@latest", "@latest", "7000001"]),
+        base=st.sampled_from([None, "@last-published"]),
     )
-    def trigger(self, pipeline: str, trigger: str | None, version: str) -> None:
+    def trigger(self, pipeline: str, trigger: str | None, version: str, base: str | None) -> None:
         more: dict[str, Any] = {"id": trigger} if trigger else {}
-        self.world.start(pipeline, version=version, **more)
+        self.world.start(pipeline, version=version, base=base if version == "@latest" else None, **more)
 
     @precondition(lambda self: self.given_up())
     @rule(which=ANY, resubmit=st.booleans())
@@ -240,6 +241,16 @@ class Guarantees(RuleBasedStateMachine):
             assert sorted(numbers) == list(range(1, len(numbers) + 1))
             last = Ledger(self.world.store).latest(pipeline).last
             assert last is None or last.sequence <= len(numbers)
+
+    @invariant()
+    def a_delta_starts_where_its_readers_are(self) -> None:
+        for pipeline in PIPELINES:
+            bodies = [self.world.store.get(key) for key in self.world.store.keys(f"manifests/{pipeline}/")]
+            made = [Manifest.model_validate_json(stored.body) for stored in bodies if stored]
+            newest = ""
+            for manifest in sorted(made, key=lambda each: each.sequence):
+                assert manifest.mode == "full" or manifest.watermark.from_ == newest
+                newest = max(newest, manifest.watermark.to or "")
 
     @invariant()
     def the_latest_moves_forward_only(self) -> None:

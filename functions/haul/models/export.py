@@ -113,6 +113,11 @@ class Export(Document):
     manifest: str | None = None
     message: str | None = None
 
+    def follows(self) -> str | None:
+        """The version that must be the published one for this delta to fit; None where a person named the base."""
+        asked = self.mode == "delta" and "@last-published" in self.request_as_given.values()
+        return self.watermark.from_ if asked else None
+
     def elapsed(self, now: datetime) -> float:
         """Seconds since the job was submitted, or since this attempt began where that is not known."""
         return max(0.0, (now - (self.job.submitted_at or self.started_at)).total_seconds())

@@ -165,9 +165,13 @@ class Quota(LedgerDocument):
 
 
 class Draft(LedgerDocument):
-    """A manifest but for its place in the sequence: whoever finds the run PUBLISHING can finish it."""
+    """A manifest but for its place in the sequence: whoever finds the run PUBLISHING can finish it.
+
+    `follows` is the version that must be the published one for this delta to fit, None where that does not matter.
+    """
 
     manifest: dict[str, Any]
+    follows: str | None = None
     version: str | None = None
     version_created_at: Instant | None = None
     waited_seconds: float | None = None

@@ -11,6 +11,7 @@ class FakeRequest(Written):
     """A version, or the newest."""
 
     version: Annotated[str, Symbols("@latest", "@upstream.data_version")]
+    base: Annotated[str | None, Symbols("@last-published")] = None
 
 
 class FakeOptions(Written):
