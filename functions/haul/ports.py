@@ -345,6 +345,6 @@ class Landing(Protocol):
         """A whole small document."""
         ...
 
-    def write_document(self, key: str, body: str, *, once: bool = False) -> bool:
-        """Write a JSON document; with `once` only if there is none, and then say whether ours was first."""
+    def write_document(self, key: str, body: str) -> None:
+        """Write a JSON document, or write it anew."""
         ...

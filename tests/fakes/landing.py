@@ -1,7 +1,6 @@
 """A landing bucket in memory, as strict as S3: wrong sums and sizes are refused, an ended upload is gone."""
 
 import base64
-import threading
 from dataclasses import dataclass, field
 
 from awscrt.checksums import crc64nvme
@@ -39,7 +38,6 @@ class FakeLanding:
         self._bucket = bucket
         self._smallest_part = smallest_part
         self._begun = 0
-        self._lock = threading.Lock()
 
     @property
     def bucket(self) -> str:
@@ -94,13 +92,9 @@ class FakeLanding:
         found = self.objects.get(key)
         return None if found is None else found.body
 
-    def write_document(self, key: str, body: str, *, once: bool = False) -> bool:
-        with self._lock:
-            if once and key in self.objects:
-                return self.objects[key].body == body.encode()
-            data = body.encode()
-            self._store(key, data, _sum(data), "application/json")
-            return True
+    def write_document(self, key: str, body: str) -> None:
+        data = body.encode()
+        self._store(key, data, _sum(data), "application/json")
 
     def _called(self, method: str) -> None:
         self.calls.append(method)

@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from haul.errors import CorruptFileError, HaulError, LandingNotWritableError, LedgerBusyError
+from haul.adapters.refusals import code_of, refusal, status_of
+from haul.errors import CorruptFileError, HaulError, LedgerBusyError
 from haul.ports import ObjectHead, Part
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_REFUSED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-_NO_BUCKET = {"NoSuchBucket", "PermanentRedirect", "IllegalLocationConstraintException"}
 _DIFFERENT = {"BadDigest", "IncompleteBody", "InvalidRequest", "XAmzContentChecksumMismatch"}
 """The bytes changed on their way. A wrong size of the whole object is an InvalidRequest."""
 _ENDED = {"NoSuchUpload", "InvalidPart"}
-_CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict"}
 
 
 class S3Landing:
@@ -105,7 +103,7 @@ class S3Landing:
         try:
             self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
         except ClientError as error:
-            if _code(error) != "NoSuchUpload":
+            if code_of(error) != "NoSuchUpload":
                 self._translate(error, key)
         except BotoCoreError as error:
             self._translate(error, key)
@@ -114,7 +112,7 @@ class S3Landing:
         try:
             answer = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
         except ClientError as error:
-            if _status(error) == http.HTTPStatus.NOT_FOUND:
+            if status_of(error) == http.HTTPStatus.NOT_FOUND:
                 return None
             self._translate(error, key)
         except BotoCoreError as error:
@@ -129,32 +127,15 @@ class S3Landing:
         try:
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
-            if _code(error) == "NoSuchKey":
+            if code_of(error) == "NoSuchKey":
                 return None
             self._translate(error, key)
         except BotoCoreError as error:
             self._translate(error, key)
 
-    def write_document(self, key: str, body: str, *, once: bool = False) -> bool:
-        data = body.encode()
-        ours = True
-        try:
-            if once:
-                self._s3.put_object(
-                    Bucket=self._bucket, Key=key, Body=data, ContentType="application/json", IfNoneMatch="*"
-                )
-            else:
-                self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType="application/json")
-        except ClientError as error:
-            if not once or _code(error) not in _CONFLICT:
-                self._translate(error, key)
-            ours = False
-        except BotoCoreError as error:
-            self._translate(error, key)
-        if ours:
-            return True
-        # A write of ours whose answer was lost meets itself when botocore tries again.
-        return self.read(key) == data
+    def write_document(self, key: str, body: str) -> None:
+        with self._words(key):
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=body.encode(), ContentType="application/json")
 
     @contextmanager
     def _words(self, key: str) -> Iterator[None]:
@@ -169,28 +150,14 @@ class S3Landing:
     def _in_our_words(self, error: ClientError | BotoCoreError, key: str) -> HaulError:
         if not isinstance(error, ClientError):
             return LedgerBusyError(f"S3 did not answer about {key}: {type(error).__name__}")
-        code = _code(error)
-        if advice := _advice(code):
-            where = f"s3://{self._bucket}/{key.rpartition('/')[0]}/"
-            return LandingNotWritableError(f"{where} cannot be written ({code}): check {advice}")
+        if refused := refusal(error, self._bucket, key):
+            return refused
+        code = code_of(error)
         if code in _DIFFERENT:
             return CorruptFileError(f"{key}: S3 received other bytes than were sent ({code})")
         if code in _ENDED:
             return LedgerBusyError(f"the upload of {key} was ended by another writer ({code})")
         return LedgerBusyError(f"S3 does not take {key} now ({code})")
-
-
-def _advice(code: str) -> str | None:
-    """What to look at where S3 refuses us for good, None where it does not."""
-    if code in _NO_BUCKET:
-        return "that the bucket exists, in this account and region"
-    if code.startswith("KMS") and "Throttling" not in code:
-        return (
-            "that the bucket's KMS key is enabled, and that this role may kms:GenerateDataKey and kms:Decrypt with it"
-        )
-    if code in _REFUSED:
-        return "that this role may s3:PutObject and s3:GetObject there, the bucket's policy, and its KMS key"
-    return None
 
 
 def _plain(body: bytes | bytearray | memoryview) -> bytes:
@@ -201,11 +168,3 @@ def _plain(body: bytes | bytearray | memoryview) -> bytes:
 def _version(version_id: str | None) -> str | None:
     """A bucket without versions says nothing or `null`."""
     return None if version_id in (None, "null") else version_id
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
-
-
-def _status(error: ClientError) -> int:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

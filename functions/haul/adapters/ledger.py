@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from haul.errors import LandingNotWritableError
+from haul.adapters.refusals import code_of, refusal, status_of
 from haul.ports import ConflictError, Stored, UnclearError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_REFUSED = {"AccessDenied", "403", "NoSuchBucket", "AllAccessDisabled", "InvalidAccessKeyId", "KMS.DisabledException"}
+_CONFLICTS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 
 
 class S3Store:
@@ -26,7 +26,7 @@ class S3Store:
             found = self._client.get_object(Bucket=self._bucket, Key=key)
             return Stored(found["Body"].read().decode(), found["ETag"])
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+            if code_of(error) == "NoSuchKey":
                 return None
             raise self._named(error, key) from error
         except BotoCoreError as error:
@@ -67,13 +67,7 @@ class S3Store:
         return (name.removeprefix(prefix).rstrip("/") for name in found)
 
     def _named(self, error: ClientError, key: str) -> Exception:
-        code = error.response["Error"]["Code"]
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status in {409, 412} or code in {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}:
+        code = code_of(error)
+        if status_of(error) in {409, 412} or code in _CONFLICTS:
             return ConflictError(key)
-        if code in _REFUSED or status == 403 or code.startswith("KMS."):
-            return LandingNotWritableError(
-                f"landing bucket {self._bucket}: S3 answers {code} below {key.split('/', maxsplit=1)[0]}/; "
-                "check that it exists and that its policy and key let Haul's functions in"
-            )
-        return UnclearError(f"{code} for {key}")
+        return refusal(error, self._bucket, key) or UnclearError(f"{code} for {key}")

@@ -1,14 +1,12 @@
 """What S3 answers, in our words. That S3 itself refuses what is wrong is shown on LocalStack, in tests/flow."""
 
 import base64
-import io
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
-from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from haul.adapters.landing import S3Landing
@@ -170,15 +168,3 @@ def test_a_head_has_the_checksum_of_the_whole_object(s3: Stubber, landing: S3Lan
     s3.add_response("head_object", {"ContentLength": 3, "VersionId": "v1", "ChecksumCRC64NVME": SUM})
 
     assert landing.head(KEY) == ObjectHead(bytes=3, version_id="v1", checksum=SUM)
-
-
-@pytest.mark.parametrize(("there", "ours"), [(b"{}", True), (b"[]", False)])
-@pytest.mark.parametrize(("code", "status"), [("PreconditionFailed", 412), ("ConditionalRequestConflict", 409)])
-def test_a_document_that_is_written_once_is_ours_if_it_says_what_we_say(
-    s3: Stubber, landing: S3Landing, *, there: bytes, ours: bool, code: str, status: int
-) -> None:
-    """A write whose reply was lost meets itself."""
-    s3.add_client_error("put_object", code, "", status)
-    s3.add_response("get_object", {"Body": StreamingBody(io.BytesIO(there), len(there))})
-
-    assert landing.write_document(KEY, "{}", once=True) is ours
