@@ -38,11 +38,15 @@ class Ending:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of the run; `error` and `cause` are how the execution should fail, unless it `published`."""
+    """What became of the run; `error` and `cause` are how the execution should fail, unless it `published`.
+
+    `run_id` is None where the event does not say which run it is.
+    """
 
     published: bool
     error: str
     cause: str
+    run_id: str | None = None
 
 
 class Endings:
@@ -88,12 +92,15 @@ class Endings:
         if record is None:
             return self._unclaimed(ending, error)
         if record.execution != ending.execution:
-            return Ended(published=False, error=error.name, cause=error.message)
+            return Ended(published=False, error=error.name, cause=error.message, run_id=record.run_id)
         record = self._finish(record, now=now) or self._give_up(record, ending, error, now=now)
         self.settle(record, now=now)
         kept = record.error or error
         return Ended(
-            published=record.state in {RunState.PUBLISHED, RunState.ENDED}, error=kept.name, cause=kept.message
+            published=record.state in {RunState.PUBLISHED, RunState.ENDED},
+            error=kept.name,
+            cause=kept.message,
+            run_id=record.run_id,
         )
 
     def _finish(self, record: RunRecord, *, now: datetime) -> RunRecord | None:

@@ -17,6 +17,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     ending = _from_rule(event["detail"]) if "detail" in event else _from_catch(event)
     logger.append_keys(execution=ending.execution)
     ended = wiring.endings().abandon(ending, now=wiring.now())
+    logger.set_correlation_id(ended.run_id)
     logger.info("run abandoned", status=ending.status, error=ended.error, published=ended.published)
     if not ended.published:
         metrics.add_metric("RunsAbandoned", MetricUnit.Count, 1)
