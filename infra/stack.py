@@ -213,9 +213,9 @@ class HaulStack(cdk.Stack):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "ledger/*")
         for function in (self.schedule_export, self.publish, *giving_up):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "manifests/*")
-        for function in (self.publish, self.notify, *giving_up):
-            self._objects(function, ["s3:GetObject", "s3:PutObject"], "runs/*")
-        for function in (self.plan_download, self.publish, *giving_up):
+        for function in (self.notify, *giving_up):
+            self._objects(function, ["s3:PutObject"], "runs/*")
+        for function in (self.plan_download, self.publish):
             self._objects(function, ["s3:PutObject"], "evidence/*")
         for function in (self.notify, *giving_up):
             # A settled run is no longer looked at.
@@ -223,14 +223,13 @@ class HaulStack(cdk.Stack):
             function.may(["sns:Publish"], self.notices.topic_arn)
             function.may(["events:PutEvents"], self.bus.event_bus_arn)
         self._objects(self.notify, ["s3:GetObject"], "manifests/*")
-        self._objects(self.publish, ["s3:GetObject"], "raw/*")
         self._objects(
             self.download_files,
             ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
             "raw/*",
         )
         for function in giving_up:
-            self._objects(function, ["s3:GetObject", "s3:AbortMultipartUpload"], "raw/*")
+            self._objects(function, ["s3:AbortMultipartUpload"], "raw/*")
         self._objects(self.register_pipeline, ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], "ledger/*/pipeline")
         for function in self._all:
             # Without it S3 answers 403 for a key that does not exist, and much here depends on the difference. A

@@ -24,9 +24,8 @@ GIVE_UP = {
     **TELL,
     **LETTERS,
     "manifests/*": READ_WRITE,
-    "runs/*": READ_WRITE,
-    "evidence/*": {"s3:PutObject"},
-    "raw/*": {"s3:GetObject", "s3:AbortMultipartUpload"},
+    "runs/*": {"s3:PutObject"},
+    "raw/*": {"s3:AbortMultipartUpload"},
 }
 
 MAY: dict[str, dict[str, set[str]]] = {
@@ -42,11 +41,9 @@ MAY: dict[str, dict[str, set[str]]] = {
         **LEDGER,
         **SECRETS,
         "manifests/*": READ_WRITE,
-        "runs/*": READ_WRITE,
         "evidence/*": {"s3:PutObject"},
-        "raw/*": {"s3:GetObject"},
     },
-    "Notify": {**LEDGER, **SETTLE, **TELL, "runs/*": READ_WRITE, "manifests/*": {"s3:GetObject"}},
+    "Notify": {**LEDGER, **SETTLE, **TELL, "runs/*": {"s3:PutObject"}, "manifests/*": {"s3:GetObject"}},
     "Abandon": GIVE_UP,
     "Sweep": {**GIVE_UP, "executions": {"states:DescribeExecution"}},
     "RegisterPipeline": {**LETTERS, "ledger/*/pipeline": {*READ_WRITE, "s3:DeleteObject"}},
