@@ -3,6 +3,7 @@
 import getpass
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,7 +47,7 @@ class Vault(Protocol):
 
 @dataclass(frozen=True)
 class Deployment:
-    """What commands work with. `who` names the person, for the record."""
+    """What commands work with. `who` names the person, for the record; `pause` lets so many seconds go by."""
 
     settings: Settings
     store: Store
@@ -55,6 +56,7 @@ class Deployment:
     connect: Connect
     who: Callable[[], str]
     clock: Callable[[], datetime]
+    pause: Callable[[float], None]
 
     @property
     def environment(self) -> str:
@@ -124,6 +126,7 @@ def find(environment: str) -> Deployment:
         connect=wiring.connect,
         who=_caller,
         clock=wiring.now,
+        pause=time.sleep,
     )
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,12 @@ def unknown_pipeline(named: str, known: Sequence[str], environment: str) -> Comm
     return CommandError(f"{environment} has no pipeline {named}", exit_code=Exit.USAGE, hint=hint)
 
 
-def with_settings(event: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+def with_settings(
+    event: Mapping[str, Any], assignments: Sequence[str], *, numbers: Collection[str] = ()
+) -> dict[str, Any]:
     """Put `path=value` into an event. Objects, lists, quoted text, true, false and null are JSON, all else is text.
 
-    So is a number, as a data version is one in quotes; a field that takes a number is set with the object it is in.
+    So is a number, as a data version is one in quotes, unless its path is among `numbers`.
     """
     result = dict(event)
     for assignment in assignments:
@@ -102,7 +104,7 @@ def with_settings(event: Mapping[str, Any], assignments: Sequence[str]) -> dict[
         if not equals or not all(names):
             message = f"--set {assignment}: must be a field's path and its value"
             raise CommandError(message, exit_code=Exit.USAGE, hint="Such as --set request.dataVersionNumber=7000004")
-        change: Any = _value(text, assignment)
+        change: Any = int(text) if path in numbers else _value(text, assignment)
         for name in reversed(names):
             change = {name: change}
         result = merged(result, change)
@@ -116,6 +118,28 @@ def _value(text: str, assignment: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise CommandError(f"--set {assignment}: not JSON: {error}", exit_code=Exit.USAGE) from None
+
+
+def settled(event: Mapping[str, Any], assignments: Sequence[str], ledger: Ledger) -> tuple[dict[str, Any], Event]:
+    """Put `assignments` in, complete the event and check it: whole, and as the models have it.
+
+    A number is text where the field takes text, and a number where it takes none.
+
+    Raises:
+        InvalidEventError: naming each wrong field.
+    """
+    given = dict(assignment.partition("=")[::2] for assignment in assignments)
+    numeric = {path for path, text in given.items() if text.isdecimal()}
+    numbers: set[str] = set()
+    while True:
+        whole = completed(with_settings(event, assignments, numbers=numbers), ledger)
+        try:
+            return whole, checked(whole)
+        except InvalidEventError as error:
+            refused = {path for path in numeric - numbers if f"{path}: " in str(error)}
+            if not refused:
+                raise
+            numbers |= refused
 
 
 def is_whole(event: Mapping[str, Any]) -> bool:

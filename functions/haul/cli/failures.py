@@ -87,7 +87,7 @@ def _explain_aws(error: Exception) -> Explained:
         return Explained(name, "no AWS region is set", Exit.FAILED, hint)
     if isinstance(error, aws.NoCredentialsError | aws.PartialCredentialsError | aws.ProfileNotFound):
         return Explained(name, f"no AWS credentials: {error}", Exit.FAILED, _CREDENTIALS)
-    if isinstance(error, aws.HTTPClientError):
+    if isinstance(error, aws.HTTPClientError | aws.ConnectionError):
         return Explained(name, f"AWS cannot be reached: {error}", Exit.FAILED, "Is AWS_ENDPOINT_URL right, if set?")
     if isinstance(error, aws.ClientError):
         said = error.response["Error"]

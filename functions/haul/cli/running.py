@@ -1,8 +1,7 @@
 """`haul run`, `haul cancel`, `haul rerun`: what starts and stops executions."""
 
 import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from haul.cli import documents, watching
@@ -31,10 +30,9 @@ def run(
     watch: bool = False,
 ) -> Exit:
     """Start the export of a pipeline or an event; everything that can be known to be wrong is refused before."""
-    event = documents.with_settings(documents.event_of(named, deployment), settings)
-    event["trigger"] = _trigger(deployment, reason or event.get("trigger", {}).get("reason"))
-    whole = documents.completed(event, deployment.ledger())
-    checked = documents.checked(whole)
+    event = documents.event_of(named, deployment)
+    event = {**event, "trigger": _trigger(deployment, reason or event.get("trigger", {}).get("reason"))}
+    whole, checked = documents.settled(event, settings, deployment.ledger())
     documents.check_meaning(checked, deployment)
     sent = parse(Event, whole).model_dump(mode="json", by_alias=True, exclude_unset=True)
     return _started(sent, deployment, out, watch=watch)
@@ -63,14 +61,7 @@ def rerun(record: RunRecord, deployment: Deployment, out: Output, *, resubmit: b
     return _started(event, deployment, out, watch=watch)
 
 
-def cancel(
-    record: RunRecord,
-    deployment: Deployment,
-    out: Output,
-    *,
-    reason: str | None = None,
-    pause: Callable[[float], None] = time.sleep,
-) -> Exit:
+def cancel(record: RunRecord, deployment: Deployment, out: Output, *, reason: str | None = None) -> Exit:
     """Stop a run's execution, and wait until the run is settled as CANCELLED."""
     run_id, environment = record.run_id, deployment.environment
     if record.state not in LIVE:
@@ -85,7 +76,7 @@ def cancel(
         current = ledger.run(record.pipeline, run_id) or current
         if current.state not in LIVE:
             break
-        pause(_PAUSE)
+        deployment.pause(_PAUSE)
         waited += _PAUSE
     out.document({"run_id": run_id, "pipeline": record.pipeline, "state": current.state, "outcome": current.outcome})
     if current.state in LIVE:
@@ -132,9 +123,7 @@ def finder(start: Start, execution: str, deployment: Deployment) -> FindRun:
     return find
 
 
-def _appeared(
-    find: FindRun, execution: str, deployment: Deployment, *, pause: Callable[[float], None] = time.sleep
-) -> Progress:
+def _appeared(find: FindRun, execution: str, deployment: Deployment) -> Progress:
     """Wait until the execution has claimed its run, or failed to."""
     waited = 0.0
     while True:
@@ -143,7 +132,7 @@ def _appeared(
         progress = Progress(at=deployment.clock(), record=record, execution=state)
         if record or progress.lost or waited >= _APPEARS_WITHIN:
             return progress
-        pause(_PAUSE)
+        deployment.pause(_PAUSE)
         waited += _PAUSE
 
 
@@ -188,7 +177,10 @@ def _facts(progress: Progress, execution: str) -> dict[str, Any]:
 def watch(record: RunRecord, deployment: Deployment, out: Output) -> Exit:
     """Follow a run that is known to its end."""
     ledger = deployment.ledger()
-    find = lambda: ledger.run(record.pipeline, record.run_id)  # noqa: E731
+
+    def find() -> RunRecord | None:
+        return ledger.run(record.pipeline, record.run_id)
+
     progress = watching.watch(deployment, record.execution, find, out)
     out.document(_facts(progress, record.execution))
     return watching.exit_code(progress)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from haul import wiring
 from haul.cli.deployment import Deployment
@@ -17,13 +18,14 @@ from haul.models.event import ConnectionName
 from haul.models.vendors import SecretField
 
 
-def set_secret(connection: ConnectionName, vendor: str | None, deployment: Deployment, out: Output) -> Exit:
+def set_secret(connection: str, vendor: str | None, deployment: Deployment, out: Output) -> Exit:
     """Create or update `haul/<environment>/<connection>`: from answers, or from a JSON object on standard input."""
+    _check_name(connection)
     chosen = vendor or _vendor_of(connection, deployment)
     fields = vendors.secret_fields(chosen)
     name = deployment.settings.secret_prefix + connection
     known = deployment.vault.read(name)
-    if sys.stdin.isatty():
+    if _at_a_terminal():
         value = _asked(name, chosen, fields, known or {}, out)
     else:
         value = {**(known or {}), **_piped(sys.stdin.read())}
@@ -33,6 +35,18 @@ def set_secret(connection: ConnectionName, vendor: str | None, deployment: Deplo
     out.say(f"{'created' if created else 'updated'} {name}: {', '.join(sorted(value))}")
     out.say(f"  haul doctor {connection} --env {deployment.environment}      says whether it works")
     return Exit.GOOD
+
+
+def _check_name(connection: str) -> None:
+    try:
+        TypeAdapter(ConnectionName).validate_python(connection)
+    except ValidationError:
+        message = f'"{connection}" cannot be a connection: letters, digits and _ . @ - only, such as visier-acme'
+        raise CommandError(message, exit_code=Exit.USAGE) from None
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _vendor_of(connection: str, deployment: Deployment) -> str:

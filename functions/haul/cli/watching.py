@@ -4,7 +4,6 @@ for progress in follow(deployment, execution, find):     each look at the run, u
 watch(deployment, execution, find, out)                  the same, shown live; the last look
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -91,9 +90,7 @@ def exit_code(progress: Progress) -> Exit:
             return Exit.REFUSED if error and error.name == QuotaExceededError.__name__ else Exit.FAILED
 
 
-def follow(
-    deployment: Deployment, execution: str, find: FindRun, *, pause: Callable[[float], None] = time.sleep
-) -> Iterator[Progress]:
+def follow(deployment: Deployment, execution: str, find: FindRun) -> Iterator[Progress]:
     """Look at a run again and again, ever less often, until it has ended and people were told.
 
     `find` looks the run up; it may not be there yet.
@@ -109,7 +106,7 @@ def follow(
         moved = (progress.record, progress.files_landed)
         seconds = _FIRST_PAUSE if moved != known else min(seconds * 1.3, _LONGEST_PAUSE)
         known = moved
-        pause(seconds)
+        deployment.pause(seconds)
 
 
 def _has_ended(progress: Progress) -> bool:

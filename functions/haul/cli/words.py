@@ -38,8 +38,8 @@ def day(at: datetime, now: datetime) -> str:
     return f"{named} {at:%H:%M}"
 
 
-def count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def middle(durations: Sequence[float]) -> str:
