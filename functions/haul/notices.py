@@ -61,7 +61,7 @@ ADVICE: dict[str, str] = {
     "DeadlineExceededError": _RERUN + "      (adopts the job, if there is one; is limits.deadline long enough?)",
     "ResultExpiredError": _RERUN + "      (submits once more)",
     "RetypedColumnError": _RUN + " --set options.retyped_column=warn      (once readers are ready for the new type)",
-    "BaseMovedError": "haul run {pipeline} --env {environment}      (a new run starts from what is published now)",
+    "BaseMovedError": _RUN + "      (a new run starts from what is published now)",
     "IncompleteDownloadError": _RERUN + "      (spends no submission)",
     "RunAbandonedError": "nothing      (a later attempt acts for the run)",
     "ExecutionLostError": _RERUN + "      (adopts the job, if there is one)",
