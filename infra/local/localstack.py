@@ -218,6 +218,8 @@ def _environment(folder: Path, port: int, functions_python: str) -> dict[str, st
         "EAGER_SERVICE_LOADING": "1",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_PYTHON": functions_python,
+        # An idle process holds some 70 MB, and a map leaves many of them.
+        "LAMBDA_KEEPALIVE_MS": "60000",
         # Many cold starts at once on few cores take their time.
         "LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT": "60",
     }
