@@ -43,6 +43,7 @@ class VisierKnobs(Knobs):
     paths: frozenset[Literal["file", "files"]] = frozenset({"file", "files"})
     files_gone: bool = False  # although the details are still there
 
+    vanity_name: str = "demo"
     password: str = "demo"  # noqa: S105 - the simulator's, known to all
     api_key: str = "demo"
     client_secret: str = "demo"  # noqa: S105 - see password

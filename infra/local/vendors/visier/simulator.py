@@ -9,7 +9,7 @@
     GET  /v1alpha/data/data-version-exports/exports/{exportUuid}
     GET  /v1alpha/data/data-version-exports/exports/{exportUuid}/files/{fileId}    and /file/{fileId}
 
-User name, password, api key, vanity name, OAuth client and its secret are `demo`.
+User name, password, api key, vanity name, OAuth client and its secret are `demo`, unless knobs say otherwise.
 """
 
 import argparse
@@ -393,7 +393,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
         if self._knobs.vanity_required and not form.get("vanityName"):
             raise VisierError(500, "InternalServerError", "An unexpected error occurred.")
         self._check_password(form)
-        if form.get("vanityName", _DEMO) != _DEMO:
+        if form.get("vanityName", self._knobs.vanity_name) != self._knobs.vanity_name:
             raise VisierError(401, "AuthenticationFailed", "The vanity name is not known.")
         token = self._issue()
         text = f'"{token}"\r\n' if self._knobs.quoted_token else token
