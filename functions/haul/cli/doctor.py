@@ -48,7 +48,7 @@ def doctor(connection: str | None, vendor: str | None, deployment: Deployment, o
         out.say(title, style="bold")
         for finding in findings:
             mark = ("✓", "green") if finding.well else ("✗", "red")
-            out.say(Text.assemble("  ", mark, f" {finding.what:<16}{finding.text}"))
+            out.say(Text.assemble("  ", mark, f" {finding.what:<20}{finding.text}"))
             if finding.todo:
                 out.say(f"    do: {finding.todo}")
     every = [finding for findings in found.values() for finding in findings]
