@@ -108,6 +108,13 @@ class Ledger:
         found = self._read(Claim, self._claim_key(start, execution))
         return self._record_of(found[0]) if found else None
 
+    def look_up(self, start: Start, execution: str) -> RunRecord | None:
+        """The run of a trigger as far as it is written down; for those who may only read."""
+        if start.rerun:
+            return self.run(start.pipeline, start.rerun.run_id)
+        found = self._read(Claim, self._claim_key(start, execution))
+        return self.run(start.pipeline, found[0].run_id) if found else None
+
     def _claim_key(self, start: Start, execution: str) -> str:
         return keys.claim(start.pipeline, digest(trigger_key(start, execution)))
 

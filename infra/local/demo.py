@@ -26,7 +26,7 @@ import duckdb
 from haul import keys
 from haul.cli import deployment as deployments
 from haul.cli import running, runs, watching, words
-from haul.cli.failures import EXPECTED
+from haul.cli.failures import EXPECTED, CommandError, Exit
 from haul.cli.output import Output
 from haul.exports import read_start
 from haul.models.ledger import RunRecord, RunState
@@ -261,6 +261,7 @@ def demo(out: Output) -> None:
     with ThreadPoolExecutor(max_workers=1) as background, tempfile.TemporaryDirectory(prefix="haul-demo-") as folder:
         assembly = background.submit(synthesize, _ASSEMBLY, environment=ENVIRONMENT)
         local = LocalStack(log=_LOG)
+        out.say("LocalStack starts, and beside it the CDK app is synthesized.")
         with phases.phase("LocalStack starts"):
             local.start()
         try:
@@ -268,9 +269,9 @@ def demo(out: Output) -> None:
             with phases.phase("the app is synthesized"):
                 synthesized = assembly.result()
             session = boto3.Session()
+            out.say(f"{STACK} is being deployed to LocalStack at {local.endpoint_url}.")
             with phases.phase("the app is deployed"):
                 deploy(synthesized, STACK, session)
-            out.say(f"Haul-{ENVIRONMENT} is deployed to LocalStack at {local.endpoint_url}.")
             with (
                 VisierSimulator(job_seconds=4, published=3) as visier,
                 Stack(session, environment=ENVIRONMENT) as stack,
@@ -323,24 +324,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.local.demo", description=__doc__.splitlines()[0])
     parser.add_argument("vendor", nargs="?", default="visier", choices=["visier"])
     parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGTERM, _on_sigterm)
     out = Output()
     try:
         demo(out)
     except KeyboardInterrupt:
-        print("\nInterrupted; everything is stopped.", file=sys.stderr)
-        return 130
+        return _interrupted()
     except (DemoError, DeployError, LocalStackError, *EXPECTED) as error:
+        if isinstance(error, CommandError) and error.exit_code == Exit.INTERRUPTED:
+            return _interrupted()
         return _failed(str(error))
-    except BaseException:
+    except Exception:
         _failed("the demo itself is wrong:")
         raise
     _LOG.unlink(missing_ok=True)
     return 0
 
 
-def _interrupted(_signal: int, _frame: FrameType | None) -> None:
+def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _interrupted() -> int:
+    _LOG.unlink(missing_ok=True)
+    print("\nInterrupted; nothing keeps running.", file=sys.stderr)
+    return Exit.INTERRUPTED
 
 
 def _failed(message: str) -> int:

@@ -22,6 +22,7 @@ class Exit(IntEnum):
     NOTHING_NEW = 3
     PARTIAL = 4
     REFUSED = 5
+    INTERRUPTED = 130
 
 
 class CommandError(Exception):

@@ -115,7 +115,7 @@ def finder(start: Start, execution: str, deployment: Deployment) -> FindRun:
     ledger = deployment.ledger()
 
     def find() -> RunRecord | None:
-        record = ledger.find_run(start, execution)
+        record = ledger.look_up(start, execution)
         if record and start.rerun and execution not in record.executions:
             return None
         return record

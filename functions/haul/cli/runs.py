@@ -240,6 +240,8 @@ class _Shown:
         return f"adopts {what}{files}, no submission spent"
 
     def _landed(self) -> int:
+        if self._manifest:
+            return self._manifest.totals.files
         result = self._export.job.result_id if self._export else None
         return sum(file.state is FileState.LANDED and file.result_id == result for file in self._files)
 

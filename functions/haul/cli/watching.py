@@ -251,7 +251,7 @@ def _downloaded(progress: Progress) -> tuple[Literal["to come", "going on", "don
 def _published(record: RunRecord) -> tuple[Literal["to come", "going on", "done"], str]:
     match record.state:
         case RunState.PUBLISHED:
-            return "done", record.export.manifest or "" if record.export else ""
+            return "done", ""
         case RunState.PUBLISHING:
             return "going on", ""
         case _:
@@ -305,6 +305,9 @@ def ending(progress: Progress, environment: str) -> list[Text]:
         line.append(f"  {record.export.message}")
     elif record.ended_at:
         line.append(f"  after {words.span(record.ended_at - record.started_at)}")
+    manifest = record.export.manifest if record.export else None
+    if manifest and record.state is RunState.PUBLISHED:
+        line.append(f"\n  manifest {manifest}")
     warnings = record.export.warnings if record.export else []
     return [line, *(Text(f"  Warning: {warning}", style="yellow") for warning in warnings)]
 
@@ -392,6 +395,6 @@ def watch(deployment: Deployment, execution: str, find: FindRun, out: Output) ->
         name = record.run_id if record else "RUN"
         raise CommandError(
             "no longer watching; the run goes on",
-            exit_code=130,
+            exit_code=Exit.INTERRUPTED,
             hint=f"haul watch {name} --env {deployment.environment} watches again, haul cancel {name} stops it.",
         ) from None

@@ -30,7 +30,8 @@ def test_watched_to_its_end_a_run_says_what_it_did(haul: Haul) -> None:
         "publish",
     ]
     assert "job j1" in result.stdout
-    assert "SUCCEEDED" in result.stdout.splitlines()[-1]
+    assert result.stdout.splitlines()[-2].startswith("SUCCEEDED  after ")
+    assert result.stdout.splitlines()[-1].startswith("  manifest s3://landing/manifests/people/")
 
 
 def test_in_json_a_watched_run_is_one_document_and_its_progress_is_elsewhere(haul: Haul) -> None:
