@@ -129,10 +129,10 @@ class Customer:
         )
 
 
-def report(stack: Stack, arn: str) -> None:
-    """Have Abandon told once more of an execution that ended, as EventBridge may do at any time."""
+def report(stack: Stack, arn: str, status: str | None = None) -> None:
+    """Have Abandon told how an execution ended (as `status`), as EventBridge may do at any time and more than once."""
     seen = stack.look(arn)
-    detail = {"executionArn": arn, "status": seen.status, "input": json.dumps(seen.input)}
+    detail = {"executionArn": arn, "status": status or seen.status, "input": json.dumps(seen.input)}
     if seen.error:
         detail |= {"error": seen.error, "cause": seen.cause or ""}
     stack.invoke("abandon", {"detail-type": "Step Functions Execution Status Change", "detail": detail})
