@@ -205,11 +205,10 @@ class HaulStack(cdk.Stack):
 
     def _grant(self) -> None:
         giving_up = (self.abandon, self.sweep)
-        # Publish asks no vendor, but an account's name for the manifest is the connector's to tell.
-        connecting = (self.schedule_export, self.check_export, self.plan_download, self.download_files, self.publish)
+        connecting = (self.schedule_export, self.check_export, self.plan_download, self.download_files)
         for function in (*connecting, *giving_up):
             self._secrets(function)
-        for function in (*connecting, self.notify, *giving_up):
+        for function in (*connecting, self.publish, self.notify, *giving_up):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "ledger/*")
         for function in (self.schedule_export, self.publish, *giving_up):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "manifests/*")

@@ -267,8 +267,11 @@ class Endings:
         latest = self._ledger.latest(record.pipeline)
         outcome = record.outcome or Outcome.FAILED
         known: dict[str, Any] = {}
+        if export and export.seller and export.seller.submissions_per_day is not None:
+            used = self._ledger.submissions(export.vendor, export.seller.account, now=now)
+            known |= {"submissions_today": used, "submissions_limit": export.seller.submissions_per_day}
         if export:
-            known = {
+            known |= {
                 "request": export.request,
                 "watermark": export.watermark,
                 "job": export.job,
@@ -301,6 +304,7 @@ class Endings:
             action=export.action if export else _text(event.get("action")),
             connection=connection,
             readers_see=latest.version if latest.last else None,
+            readers_since=latest.last.published_at if latest.last else None,
             claimed_at=record.claimed_at,
             started_at=record.started_at,
             ended_at=record.ended_at or now,

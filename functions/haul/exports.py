@@ -23,7 +23,7 @@ from haul.ledger import LIVE, Ledger
 from haul.models import vendors
 from haul.models.base import merged, parse
 from haul.models.event import Event, Outcome, Start, unreplaced
-from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef
+from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef, Seller
 from haul.models.ledger import RunRecord
 from haul.models.manifest import Manifest
 from haul.ports import Connect, Connector, Execution, JobReport, Known, Landing, Site
@@ -155,6 +155,7 @@ def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site,
     )
     export = export.model_copy(
         update={
+            "seller": _seller(connector),
             "request": prepared.request,
             "mode": "delta" if prepared.is_delta else "full",
             "watermark": prepared.watermark,
@@ -169,6 +170,16 @@ def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site,
             update={"outcome": Outcome.NOTHING_NEW, "message": message, "warnings": [*export.warnings, message]}
         )
     return export
+
+
+def _seller(connector: Connector) -> Seller:
+    can = connector.capabilities
+    return Seller(
+        account=connector.account,
+        tenant=connector.tenant,
+        api=can.api,
+        submissions_per_day=can.submissions_per_day,
+    )
 
 
 def _on_its_way(export: Export, ledger: Ledger) -> str | None:

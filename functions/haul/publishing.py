@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from haul import keys
+from haul import jobs, keys
 from haul.errors import (
     IncompleteDownloadError,
     PermanentError,
+    ResultExpiredError,
     RowCountError,
     RunAbandonedError,
     RunNotFoundError,
@@ -17,7 +18,7 @@ from haul.errors import (
 from haul.ledger import Ledger, require_current, require_fit
 from haul.models.base import digest
 from haul.models.event import Outcome
-from haul.models.export import Contents, Dataset, Export, RemoteFile
+from haul.models.export import Contents, Dataset, Export, RemoteFile, Seller
 from haul.models.landed import LandedFile
 from haul.models.ledger import Draft, FileRecord, FileState, Latest, RunRecord, RunState
 from haul.models.manifest import (
@@ -36,17 +37,7 @@ from haul.ports import Landing, Site
 _INLINE_COLUMNS_BYTES = 1_000_000
 
 
-@dataclass(frozen=True)
-class Seller:
-    """What a manifest says about the vendor's side: see `haul.ports.Connector` and its capabilities."""
-
-    account: str
-    tenant: str | None
-    api: str
-    submissions_per_day: int | None
-
-
-def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller, site: Site, now: datetime) -> Export:
+def publish(export: Export, *, ledger: Ledger, landing: Landing, site: Site, now: datetime) -> Export:
     """Compare plan and records, and make the run visible by one conditional write.
 
     Raises:
@@ -61,12 +52,15 @@ def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller,
         raise RunNotFoundError(f"{export.pipeline} has no run {export.run_id}")
     if record.execution != export.execution or record.state not in {RunState.PUBLISHING, RunState.PUBLISHED}:
         require_current(record, export.execution)
-        contents, files = landed_files(export, ledger, landing)
+        try:
+            contents, files = landed_files(export, ledger, landing)
+        except ResultExpiredError:
+            _give_the_job_up(export, ledger)
+            raise
         latest = ledger.latest(export.pipeline)
         require_fit(export.follows(), latest)
         drafting = _Drafting(export, contents, files, latest, landing, now)
-        used = ledger.submissions(export.vendor, seller.account, now=now)
-        ledger.begin_publishing(export, drafting.draft(record, seller, site, used=used), now=now)
+        ledger.begin_publishing(export, drafting.draft(record, site, ledger), now=now)
     published = ledger.finish_publishing(export.pipeline, export.run_id, site.bucket, now=now)
     if published and published.error:
         raise (by_name(published.error.name) or PermanentError)(published.error.message)
@@ -74,6 +68,13 @@ def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller,
         raise RunAbandonedError(f"run {export.run_id} is not being published any more")
     manifest = keys.uri(site.bucket, keys.manifest(export.pipeline, export.run_id))
     return export.model_copy(update={"outcome": published.outcome, "manifest": manifest})
+
+
+def _give_the_job_up(export: Export, ledger: Ledger) -> None:
+    """What a rerun needs to know: this result is gone, so it may submit anew."""
+    account = export.seller.account if export.seller else ""
+    if found := ledger.job(export.vendor, account, export.fingerprint or ""):
+        jobs.end(ledger, found[0], "its result expired while it was downloaded")
 
 
 def landed_files(export: Export, ledger: Ledger, landing: Landing) -> tuple[Contents, list[FileRecord]]:
@@ -133,8 +134,11 @@ class _Drafting:
     landing: Landing
     now: datetime
 
-    def draft(self, record: RunRecord, seller: Seller, site: Site, *, used: int) -> Draft:
+    def draft(self, record: RunRecord, site: Site, ledger: Ledger) -> Draft:
         export = self.export
+        seller = export.seller or Seller(account="", api="")
+        limit = seller.submissions_per_day
+        used = ledger.submissions(export.vendor, seller.account, now=self.now) if limit is not None else 0
         datasets = [self._dataset(dataset) for dataset in self.contents.datasets]
         waited = _seconds(export.job.submitted_at or export.started_at, export.job.finished_seen_at)
         created = export.watermark.to_created_at
@@ -179,7 +183,7 @@ class _Drafting:
                 trigger=export.trigger,
             ),
             freshness=Freshness(vendor_created_to_published_s=round(_seconds(created, self.now)) if created else None),
-            cost_estimate=_cost(export, self.files, used=used, limit=seller.submissions_per_day),
+            cost_estimate=_cost(export, self.files, used=used, limit=limit),
         )
         learned = waited if export.job.submitted_at and not export.job.adopted else None
         return Draft(

@@ -20,6 +20,7 @@ from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome
 from haul.models.export import Download, Export, JobStatus, PlanItem
+from haul.models.landed import LandedFile
 from haul.models.ledger import RunRecord
 from haul.ports import Connector, Execution, ExecutionState, Notice, Site, Store
 from tests.fakes.landing import FakeLanding
@@ -68,6 +69,7 @@ class World:
         self.site = Site(environment="test", bucket=BUCKET)
         self.executions: dict[str, Run] = {}
         self.notices: list[Notice] = []
+        self.downloads_fail: list[HaulError] = []
         self.before_write: Callable[[str], Fault | None] = lambda _: None
         self._arns = count(1)
         self._writers = count(1)
@@ -195,10 +197,7 @@ class World:
             case "plan":
                 return exports.plan(export, ledger=self.ledger(), connector=self.vendor, landing=self.landing)
             case "publish":
-                seller = publishing.Seller(self.vendor.account, None, "v0", 10)
-                return publishing.publish(
-                    export, ledger=self.ledger(), landing=self.landing, seller=seller, site=self.site, now=now
-                )
+                return publishing.publish(export, ledger=self.ledger(), landing=self.landing, site=self.site, now=now)
         raise AssertionError(step)
 
     def _download(self, export: Export, number: int) -> None:
@@ -221,10 +220,15 @@ class World:
             ledger=self.ledger(),
             connector=self.vendor,
             landing=self.landing,
-            land_file=fake_land_file,
+            land_file=self._land_file,
             pause=lambda _: None,
             clock=lambda: self.now,
         ).run()
+
+    def _land_file(self, *given: Any, **named: Any) -> LandedFile:
+        if self.downloads_fail:
+            raise self.downloads_fail.pop(0)
+        return fake_land_file(*given, **named)
 
     def _notify(self, execution: Run, export: Export) -> dict[str, Any]:
         record = self.ledger().run(export.pipeline, export.run_id)

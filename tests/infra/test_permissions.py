@@ -39,7 +39,6 @@ MAY: dict[str, dict[str, set[str]]] = {
     },
     "Publish": {
         **LEDGER,
-        **SECRETS,
         "manifests/*": READ_WRITE,
         "evidence/*": {"s3:PutObject"},
     },

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from haul.errors import ResultExpiredError
 from haul.models.event import Outcome
 from haul.models.export import JobStatus
 from haul.models.ledger import RunState
@@ -289,6 +290,33 @@ def test_files_with_other_rows_than_the_vendor_counted_are_not_published() -> No
     assert execution.error == "RowCountError"
     assert execution.cause == "the files hold 2 rows, and the vendor counted 3"
     assert world.manifests() == []
+
+
+def test_a_result_that_expires_while_it_is_downloaded_is_submitted_anew_by_a_rerun() -> None:
+    world = World()
+    execution = world.run(world.start(), until="download 0")
+    world.downloads_fail = [ResultExpiredError("T_part0.csv.gz is gone")]
+    world.run(execution)
+    world.pass_hours(24 * 15)
+
+    world.run(world.rerun(world.records()[0]))
+
+    assert execution.error == "ResultExpiredError"
+    assert [notice.detail["outcome"] for notice in world.notices] == ["EXPIRED", "SUCCEEDED"]
+    assert world.vendor.posts == 2
+
+
+def test_a_failure_notice_says_what_the_day_has_left_and_what_readers_have() -> None:
+    world = World()
+    world.run(world.start())
+    world.vendor.newest = "7000002"
+    execution = world.run(world.start(), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+
+    world.run(execution, finish=False)
+
+    assert "2 of 10 submissions used today." in world.notices[-1].body
+    assert "Readers still see 7000001 from 2026-11-22 12:00." in world.notices[-1].body
 
 
 def test_a_delta_waits_for_the_one_before_it() -> None:

@@ -49,6 +49,15 @@ class Watermark(Document):
     model_config = {"populate_by_name": True}
 
 
+class Seller(Document):
+    """Whose API it is that the run uses: whose quota and jobs `account` names, and what its capabilities say."""
+
+    account: str
+    tenant: str | None = None
+    api: str
+    submissions_per_day: int | None = None
+
+
 class PlanRef(Document):
     """Where the plan is: too long for a state, so it lies in the ledger.
 
@@ -103,6 +112,7 @@ class Export(Document):
     status: JobStatus = JobStatus.RUNNING
     outcome: Outcome | None = None
     joined: str | None = None
+    seller: Seller | None = None
     fingerprint: str | None = None
     job: Job = Job()
     wait_seconds: int = 0
