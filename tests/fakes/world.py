@@ -128,10 +128,11 @@ class World:
         """EventBridge says how an execution ended, once more or for the first time."""
         if execution.status in {"FAILED", "ABORTED", "TIMED_OUT"}:
             ending = Ending(execution.arn, execution.status, execution.error, execution.cause, execution.event)
-            self._endings().abandon(ending, now=self.now)
+            self.endings().abandon(ending, now=self.now)
 
     def sweep(self) -> None:
-        self._endings().sweep(now=self.now)
+        for error in self.endings().sweep(now=self.now).failures.values():
+            raise error
 
     # One Lambda ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +176,7 @@ class World:
                 event=state or execution.event,
                 run_id=state.get("run_id"),
             )
-            ended = self._endings().abandon(ending, now=now)
+            ended = self.endings().abandon(ending, now=now)
             return {"published": ended.published, "error": ended.error, "cause": ended.cause}
         export = Export.model_validate(state)
         if step.startswith("download"):
@@ -233,7 +234,7 @@ class World:
     def _notify(self, execution: Run, export: Export) -> dict[str, Any]:
         record = self.ledger().run(export.pipeline, export.run_id)
         if record and record.execution == execution.arn:
-            self._endings().settle(record, now=self.now)
+            self.endings().settle(record, now=self.now)
         return {}
 
     def _caught(self, execution: Run, step: str, error: str, cause: str) -> None:
@@ -286,7 +287,7 @@ class World:
     def _before_write(self, key: str) -> Fault | None:
         return self.before_write(key)
 
-    def _endings(self) -> Endings:
+    def endings(self) -> Endings:
         return Endings(
             ledger=self.ledger(),
             landing=self.landing,
