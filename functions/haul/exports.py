@@ -1,7 +1,7 @@
 """The decisions of the export flow: what is to be exported, has the job ended, what is to be downloaded."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -31,6 +31,9 @@ from haul.ports import Connect, Connector, Execution, JobReport, Known, Landing,
 _START_FIELDS = frozenset(Start.model_fields)
 _ITEMS = 40
 _ITEM_BYTES = 256 * 1024 * 1024
+_ITEM_FILES = 100
+_WARNINGS = 100
+_WARNING_LENGTH = 500
 
 
 def schedule(
@@ -61,7 +64,8 @@ def schedule(
     if export.outcome is not None:
         ledger.end(export, now=now)
         return export
-    return _waiting(export, ledger, now=now, asked=export.wait_seconds)
+    # However old the job, nobody looks at it: it may have ended long ago.
+    return _waiting(export, ledger, now=now, asked=export.wait_seconds, elapsed=0)
 
 
 def read_start(event: Mapping[str, Any]) -> Start:
@@ -339,13 +343,15 @@ def _still_waiting(export: Export, ledger: Ledger, *, now: datetime, asked: floa
     return _waiting(export, ledger, now=now, asked=asked)
 
 
-def _waiting(export: Export, ledger: Ledger, *, now: datetime, asked: float = 0) -> Export:
+def _waiting(
+    export: Export, ledger: Ledger, *, now: datetime, asked: float = 0, elapsed: float | None = None
+) -> Export:
     """Settle how long to wait, and keep the attempt's state; a finished job does not wait."""
     if export.status is JobStatus.SUCCEEDED:
         ledger.note(export)
         return export
     seconds = waiting.next_wait(
-        export.elapsed(now),
+        export.elapsed(now) if elapsed is None else elapsed,
         left=(export.deadline - now).total_seconds(),
         history=ledger.latest(export.pipeline).waited_seconds,
         floor=export.limits.poll_floor_seconds,
@@ -369,7 +375,7 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
         contents = connector.contents(export.job)
     except ResultExpiredError:
         found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
-        if found:
+        if found and found[0].result_id == export.job.result_id:
             jobs.end(ledger, found[0], "its result has expired")
         raise
     for what, document in contents.evidence.items():
@@ -383,10 +389,9 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
     contents_key = keys.contents(export.pipeline, export.run_id, export.attempt)
     landing.write_document(contents_key, contents.to_json())
     landing.write_document(items_key, json.dumps([item.model_dump(mode="json", by_alias=True) for item in items]))
-    warnings = [*dict.fromkeys([*export.warnings, *contents.warnings])]
     export = export.model_copy(
         update={
-            "warnings": warnings,
+            "warnings": _some(dict.fromkeys([*export.warnings, *contents.warnings])),
             "plan": PlanRef(
                 bucket=landing.bucket,
                 key=items_key,
@@ -401,17 +406,26 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
     return export
 
 
+def _some(warnings: Iterable[str]) -> list[str]:
+    """Bound what a vendor can make us say: the state has 256 KiB, and nobody reads the hundredth warning."""
+    said = [text if len(text) <= _WARNING_LENGTH else f"{text[:_WARNING_LENGTH]}..." for text in warnings]
+    more = len(said) - _WARNINGS
+    return said if more <= 0 else [*said[:_WARNINGS], f"and {more:,} warnings more"]
+
+
 def batched(files: Sequence[PlannedFile]) -> list[PlanItem]:
     """Group files so that a child of the map has worthwhile work.
 
-    Of known sizes, up to 256 MB go into one child; of unknown ones as many as leave some forty children.
+    Of known sizes, up to 256 MB go into one child; of unknown ones as many as leave some forty children. Never more
+    than a child's input of 256 KiB has room for, whatever the files are called.
     """
     per_item = -(-len(files) // _ITEMS)
     groups: list[list[PlannedFile]] = []
     room = 0
     for planned in files:
         size = planned.file.bytes
-        if groups and (size <= room if size is not None else len(groups[-1]) < per_item):
+        fits = size <= room if size is not None else bool(groups) and len(groups[-1]) < per_item
+        if groups and fits and len(groups[-1]) < _ITEM_FILES:
             groups[-1].append(planned)
             room -= size or 0
         else:

@@ -1,14 +1,17 @@
 """The flow's decisions, stepped as the state machine steps them, in memory."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from haul.errors import ResultExpiredError
+from haul.errors import RateLimitedError, ResultExpiredError, VendorUnavailableError
 from haul.models.event import Outcome
-from haul.models.export import JobStatus
+from haul.models.export import Contents, Job, JobStatus
 from haul.models.ledger import RunState
+from haul.ports import Found
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
 from tests.fakes.world import World, fake_vendor
 
@@ -413,3 +416,121 @@ def test_wrong_input_fails_before_anything_is_submitted(event: dict[str, object]
     assert says in (execution.cause or "")
     assert world.vendor.posts == 0
     assert [notice.detail["error"] for notice in world.notices] == [error]
+
+
+def test_a_rerun_looks_soon_at_a_job_that_may_have_ended_long_ago() -> None:
+    world = World()
+    world.run(world.start(limits={"deadline": "PT6H"}), finish=False)
+    world.vendor.finish()
+    world.pass_hours(48)
+
+    begun = world.now
+    execution = world.run(world.rerun(world.records()[0]))
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+    assert (world.now - begun).total_seconds() <= 10
+
+
+def test_a_rate_limit_on_the_way_to_a_submission_is_a_longer_wait() -> None:
+    """Calls of an hour may be used up, and no retry of the state machine waits for so long."""
+    world = World()
+    execution = world.start()
+    look = world.vendor.find
+
+    def refuse(request: Mapping[str, Any]) -> list[Found]:
+        world.vendor.find = look  # type: ignore[method-assign]
+        raise RateLimitedError(f"{len(request)} calls too many", retry_after=1800)
+
+    world.vendor.find = refuse  # type: ignore[method-assign]
+    world.step(execution)
+
+    assert execution.state["wait_seconds"] == 1800
+    world.run(execution)
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_list_that_cannot_be_had_does_not_show_that_there_is_no_job() -> None:
+    """The vendor lists running jobs, so an absent one frees the submission: but only one that was looked for."""
+    world = World(submit_faults=["lost-reply"], capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.run(world.start(), until="check")
+    look = world.vendor.find
+
+    def outage(request: Mapping[str, Any]) -> list[Found]:
+        raise VendorUnavailableError(f"503 for {request}")
+
+    world.vendor.find = outage  # type: ignore[method-assign]
+    world.pass_hours(1)
+    world.step(execution)
+    world.vendor.find = look  # type: ignore[method-assign]
+    world.run(execution)
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_live_job_of_a_vendor_whose_clock_is_behind_is_found_all_the_same() -> None:
+    world = World(submit_faults=["lost-reply"], capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.run(world.start(), until="check")
+    world.vendor.jobs[0].made_at -= timedelta(minutes=3)
+    world.pass_hours(1)
+
+    world.step(execution)
+    world.run(execution)
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_person_who_wants_a_new_result_does_not_get_the_old_one_back_after_a_lost_reply() -> None:
+    world = World(expected_rows=7)
+    world.run(world.start())
+    world.vendor.expected_rows = None
+    world.vendor.submit_faults = ["lost-reply"]
+    world.pass_hours(1)
+
+    execution = world.run(world.rerun(world.records()[0], resubmit=True), until="check")
+    world.step(execution)
+    world.run(execution)
+
+    (record,) = world.records()
+    assert record.outcome is Outcome.SUCCEEDED
+    assert record.export is not None
+    assert record.export.job.result_id == "result-of-j2"
+
+
+def test_an_expired_result_does_not_end_the_job_that_another_run_submitted_since() -> None:
+    world = World()
+    first = world.run(world.start("people"), until="check")
+    shared = world.run(world.start("archive"), until="check")
+    world.vendor.finish()
+    world.run(shared, until="plan")
+    world.abort(first)
+    world.rule(first)
+    again = world.run(world.rerun(world.records()[0], resubmit=True), until="check")
+    world.vendor.jobs[0].finished_at = world.now - timedelta(days=15)
+
+    world.step(shared)
+    third = world.run(world.start("audit"), until="check")
+
+    assert shared.error == "ResultExpiredError"
+    assert world.vendor.posts == 2
+    assert [job.id for job in world.vendor.live()] == ["j2"]
+    assert third.state["job"]["id"] == again.state["job"]["id"] == "j2"
+
+
+def test_thousands_of_warnings_do_not_outgrow_the_state() -> None:
+    world = World()
+    contents = world.vendor.contents
+
+    def warned(job: Job) -> Contents:
+        texts = [f'Employee.Column_{n}: Visier type "Decimal" is unknown; taken as text' for n in range(5000)]
+        return contents(job).model_copy(update={"warnings": texts})
+
+    world.vendor.contents = warned  # type: ignore[method-assign]
+    execution = world.run(world.start())
+
+    assert execution.status == "SUCCEEDED"
+    assert len(json.dumps(execution.state)) < 64 * 1024
+    assert execution.state["warnings"][-1] == "and 4,900 warnings more"
