@@ -176,9 +176,12 @@ def created(version: str) -> datetime:
     return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=int(version) % 100_000)
 
 
-def fake_land_file(open_source: object, landing: Landing, key: str, **_: Any) -> LandedFile:
+def fake_land_file(
+    open_source: object, landing: Landing, key: str, *, may_finish: Callable[[], None], **_: Any
+) -> LandedFile:
     """Land a file without a network: the bytes are its key."""
     del open_source
+    may_finish()
     body = key.encode()
     checksum = _crc(body)
     version = landing.put(key, body, checksum=checksum, content_type="text/plain")
