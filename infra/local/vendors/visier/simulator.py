@@ -324,6 +324,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             split_rows=self._knobs.split_rows,
             header_only_files=self._knobs.header_only_files,
             awkward_names=self._knobs.awkward_names,
+            only=self._knobs.tables,
             big_file_bytes=self._knobs.big_file_bytes,
             big_files=self._knobs.big_files,
         )
