@@ -41,7 +41,7 @@ _REFUSED = {
 @pytest.fixture(scope="module", autouse=True)
 def stories(stack: Stack, new_customer: NewCustomer) -> Stories:
     """Every story, begun."""
-    told = Stories(at_once=5)
+    told = Stories(at_once=8)
 
     def begin(name: str, request: Json = NO_FILES, *, knobs: Json | None = None, **fields: Any) -> None:
         told.begin(name, new_customer(name, **(knobs or {})), request, **fields)

@@ -20,7 +20,7 @@ _ECHO = f"<html>You sent password {PASSWORD} and apikey: {API_KEY}</html>"
 @pytest.fixture(scope="module")
 def stories(new_customer: NewCustomer) -> Stories:
     """A success, and vendors that repeat in their errors what they were sent."""
-    told = Stories(at_once=4)
+    told = Stories(at_once=5)
 
     told.begin("success", new_customer("success"), FOUR_FILES)
 
@@ -32,9 +32,9 @@ def stories(new_customer: NewCustomer) -> Stories:
     submission.visier.fault("POST", "/jobs$", status=400, body={"localizedMessage": _ECHO}, times=None)
     told.begin("submission", submission, NO_FILES)
 
-    polls = new_customer("polls")
-    polls.visier.fault("GET", "/jobs/", status=500, body=_ECHO, times=None)
-    told.begin("polls", polls, NO_FILES)
+    details = new_customer("details")
+    details.visier.fault("GET", "/exports/[^/]+$", status=403, body=_ECHO, times=None)
+    told.begin("details", details, NO_FILES)
 
     files = new_customer("files", big_file_bytes=1)
     files.visier.fault("GET", "/files?/", body=_ECHO, times=None)
@@ -74,12 +74,12 @@ def test_the_stories_ended_as_they_should(stories: Stories) -> None:
         "success": None,
         "login": "CredentialsRefusedError",
         "submission": "RequestRejectedError",
-        "polls": "PollingFailedError",
+        "details": "MissingCapabilityError",
         "files": "ErrorPageError",
     }
 
 
-@pytest.mark.parametrize("name", ["login", "submission", "polls"])
+@pytest.mark.parametrize("name", ["login", "submission", "details"])
 def test_what_a_vendor_says_is_told_without_what_it_was_sent(stories: Stories, name: str) -> None:
     assert "You sent password *** and apikey: ***" in (stories[name].end.cause or "")
 

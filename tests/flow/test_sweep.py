@@ -67,7 +67,7 @@ def test_a_late_run_is_told_once_and_goes_on(stack: Stack, customer: Customer) -
     end = stack.wait(arn)
 
     (late, ended) = customer.subjects(at_least=2)
-    assert found["abandoned"] == []
+    assert run_id not in found["abandoned"]
     assert run_id not in found_again["late"]
     assert late.startswith("LATE PIPELINE: still running after ")
     assert f"haul watch {run_id} --env local" in customer.body(0)

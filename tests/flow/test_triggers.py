@@ -143,7 +143,7 @@ class Deployed:
         key = f"manifests/{self.people.pipeline}/{upstream.run_id}.json"
 
         def started() -> list[Execution]:
-            looks = map(stack.look, stack.executions()[:20])
+            looks = map(stack.look, stack.executions()[:6])
             return [seen for seen in looks if seen.input.get("source", {}).get("manifest", {}).get("key") == key]
 
         (execution,) = stack.until(started, bool)
@@ -166,7 +166,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed(stack: Stack, new_customer: NewCustomer) -> Deployed:
-    made = new_customer("deployed")
+    made = new_customer("deployed", tables=["Airline", "Plane_Note", "Diversion"])
     acme = {"username": "demo", "password": PASSWORD, "api_key": API_KEY, "vanity_name": made.pipeline}
     stack.connect("visier-acme", base_url=made.visier.url, **acme)
     return Deployed(Customer(stack, made.visier, "visier-people", "visier-acme"), boto3.Session())
