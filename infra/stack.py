@@ -175,19 +175,21 @@ class HaulStack(cdk.Stack):
         return topic
 
     def _functions(self, runtime: Runtime) -> None:
-        short, long = Duration.seconds(60), Duration.seconds(120)
+        # A vendor's answer may take a minute, a step makes several calls, and a submission that is cut off is in doubt.
+        # Of a result with thousands of files, as many records are read at its end.
+        short, long = Duration.seconds(60), Duration.minutes(5)
         letters = self.dead_letters
-        self.schedule_export = HaulFunction(self, "schedule_export", runtime=runtime, timeout=short)
-        self.check_export = HaulFunction(self, "check_export", runtime=runtime, timeout=short)
+        self.schedule_export = HaulFunction(self, "schedule_export", runtime=runtime, timeout=long)
+        self.check_export = HaulFunction(self, "check_export", runtime=runtime, timeout=long)
         self.plan_download = HaulFunction(self, "plan_download", runtime=runtime, timeout=long)
         # A whole vCPU, for the gzip check: see docs on cost.
         self.download_files = HaulFunction(
             self, "download_files", runtime=runtime, timeout=Duration.minutes(15), memory_mb=1769
         )
         self.publish = HaulFunction(self, "publish", runtime=runtime, timeout=long)
-        self.notify = HaulFunction(self, "notify", runtime=runtime, timeout=short)
+        self.notify = HaulFunction(self, "notify", runtime=runtime, timeout=long)
         self.abandon = HaulFunction(self, "abandon", runtime=runtime, timeout=long, dead_letters=letters)
-        self.sweep = HaulFunction(self, "sweep", runtime=runtime, timeout=Duration.minutes(5), dead_letters=letters)
+        self.sweep = HaulFunction(self, "sweep", runtime=runtime, timeout=Duration.minutes(15), dead_letters=letters)
         self.register_pipeline = HaulFunction(
             self, "register_pipeline", runtime=runtime, timeout=short, dead_letters=letters
         )

@@ -19,12 +19,12 @@ from haul.errors import (
     UnexpectedResponseError,
     by_name,
 )
-from haul.ledger import LIVE, Ledger
+from haul.ledger import LIVE, Ledger, require_current
 from haul.models import vendors
 from haul.models.base import merged, parse
 from haul.models.event import Event, Outcome, Start, unreplaced
 from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef, Seller
-from haul.models.ledger import RunRecord
+from haul.models.ledger import PipelineRecord, RunRecord
 from haul.models.manifest import Manifest
 from haul.ports import Connect, Connector, Execution, JobReport, Known, Landing, Site
 
@@ -54,7 +54,9 @@ def schedule(
         return _repeated(opened.record, execution, site)
     record = opened.record
     if record.export is None:
-        export = prepared(record, ledger=ledger, connect=connect, site=site, now=now)
+        export = _prepared_or_later(record, ledger=ledger, connect=connect, site=site, now=now)
+        if export.wait_seconds:
+            return export
     else:
         export = _next_attempt(record, resubmit=start.rerun is not None and start.rerun.resubmit)
     if export.outcome is None:
@@ -107,38 +109,11 @@ def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site,
     Raises:
         InvalidInputError: nothing was sent to the vendor but questions.
     """
-    raw = record.event
     deployed = ledger.pipeline(record.pipeline)
-    if deployed and not {"vendor", "action", "connection", "request"} <= raw.keys():
-        raw = merged(deployed.event, raw)
-    if attribute := unreplaced(raw):
-        raise InvalidEventError(
-            f"{attribute} was not filled in; only a schedule does that: fire the schedule, or write the value"
-        )
-    event = vendors.checked(parse(Event, raw))
+    event = _completed(record.event, deployed)
     upstream = _upstream(event, ledger)
     latest = ledger.settled_latest(record.pipeline, site.bucket, now=now)
-    export = Export(
-        run_id=record.run_id,
-        pipeline=record.pipeline,
-        environment=site.environment,
-        attempt=record.attempt,
-        execution=record.execution,
-        claimed_at=record.claimed_at,
-        started_at=record.started_at,
-        deadline=record.started_at + event.limits.deadline,
-        vendor=event.vendor,
-        action=event.action,
-        connection=event.connection,
-        request=event.request,
-        request_as_given=event.request,
-        options=event.options,
-        landing=event.landing,
-        limits=event.limits,
-        notify=event.notify,
-        trigger=event.trigger,
-        source=event.source,
-    )
+    export = _as_given(record, event, site)
     wanted = deployed.manifest_outcomes if deployed else None
     if upstream and wanted is not None and upstream.outcome not in wanted:
         message = (
@@ -183,6 +158,56 @@ def _seller(connector: Connector) -> Seller:
         tenant=connector.tenant,
         api=can.api,
         submissions_per_day=can.submissions_per_day,
+    )
+
+
+def _prepared_or_later(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site, now: datetime) -> Export:
+    """Prepare the run's first attempt. Where the vendor asked to come back later, `wait_seconds` is not 0.
+
+    Such an export is not prepared yet, and must not be noted as if it were: Check tries again.
+    """
+    try:
+        return prepared(record, ledger=ledger, connect=connect, site=site, now=now)
+    except RateLimitedError as error:
+        export = _as_given(record, _completed(record.event, ledger.pipeline(record.pipeline)), site)
+        left = _time_left(export, now)
+        return export.model_copy(
+            update={"wait_seconds": waiting.next_wait(0, left=left, retry_after=error.retry_after or 60)}
+        )
+
+
+def _completed(raw: Mapping[str, Any], deployed: PipelineRecord | None) -> Event:
+    if deployed and not {"vendor", "action", "connection", "request"} <= raw.keys():
+        raw = merged(deployed.event, raw)
+    if attribute := unreplaced(raw):
+        raise InvalidEventError(
+            f"{attribute} was not filled in; only a schedule does that: fire the schedule, or write the value"
+        )
+    return vendors.checked(parse(Event, raw))
+
+
+def _as_given(record: RunRecord, event: Event, site: Site) -> Export:
+    """A run's export before its symbols are resolved."""
+    return Export(
+        run_id=record.run_id,
+        pipeline=record.pipeline,
+        environment=site.environment,
+        attempt=record.attempt,
+        execution=record.execution,
+        claimed_at=record.claimed_at,
+        started_at=record.started_at,
+        deadline=record.started_at + event.limits.deadline,
+        vendor=event.vendor,
+        action=event.action,
+        connection=event.connection,
+        request=event.request,
+        request_as_given=event.request,
+        options=event.options,
+        landing=event.landing,
+        limits=event.limits,
+        notify=event.notify,
+        trigger=event.trigger,
+        source=event.source,
     )
 
 
@@ -252,11 +277,7 @@ def check(
     """
     export = export.model_copy(update={"polls": export.polls + 1, "wait_seconds": 0})
     if export.job.id is None and export.job.result_id is None:
-        export = jobs.obtain(export, connector, ledger, site=site, now=now)
-        if export.outcome is not None:
-            ledger.end(export, now=now)
-            return export
-        return _still_waiting(export, ledger, now=now, asked=export.wait_seconds)
+        return _without_job(export, ledger=ledger, connector=connector, site=site, now=now)
     try:
         report = connector.status(export.job)
     except RateLimitedError as error:
@@ -277,6 +298,26 @@ def check(
         }
     )
     return _looked(export, report, ledger=ledger, connector=connector, now=now)
+
+
+def _without_job(export: Export, *, ledger: Ledger, connector: Connector, site: Site, now: datetime) -> Export:
+    """Go on where Schedule was asked to come back later."""
+    record = ledger.run(export.pipeline, export.run_id)
+    if record and record.export is None:
+        require_current(record, export.execution)
+        polls = export.polls
+        export = _prepared_or_later(record, ledger=ledger, connect=lambda *_: connector, site=site, now=now)
+        export = export.model_copy(update={"polls": polls})
+        if export.wait_seconds:
+            return export
+        if export.outcome is None:
+            ledger.note(export)
+    if export.outcome is None:
+        export = jobs.obtain(export, connector, ledger, site=site, now=now)
+    if export.outcome is not None:
+        ledger.end(export, now=now)
+        return export
+    return _still_waiting(export, ledger, now=now, asked=export.wait_seconds)
 
 
 def _poll_failed(export: Export, why: str, *, ledger: Ledger, site: Site, now: datetime) -> Export:
@@ -332,6 +373,12 @@ def _looked(export: Export, report: JobReport, *, ledger: Ledger, connector: Con
 
 
 def _still_waiting(export: Export, ledger: Ledger, *, now: datetime, asked: float = 0) -> Export:
+    _time_left(export, now)
+    return _waiting(export, ledger, now=now, asked=asked)
+
+
+def _time_left(export: Export, now: datetime) -> float:
+    """Seconds until the deadline; an error where there are none."""
     if now >= export.deadline:
         hours = f"{export.limits.deadline.total_seconds() / 3600:g} h"
         if export.job.in_doubt:
@@ -340,7 +387,7 @@ def _still_waiting(export: Export, ledger: Ledger, *, now: datetime, asked: floa
             )
         what = f"job {export.job.id} still runs" if export.job.id else "no job could be submitted"
         raise DeadlineExceededError(f"{what} after {hours}, the run's deadline")
-    return _waiting(export, ledger, now=now, asked=asked)
+    return (export.deadline - now).total_seconds()
 
 
 def _waiting(

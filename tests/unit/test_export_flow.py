@@ -11,7 +11,7 @@ from haul.errors import RateLimitedError, ResultExpiredError, VendorUnavailableE
 from haul.models.event import Outcome
 from haul.models.export import Contents, Job, JobStatus
 from haul.models.ledger import RunState
-from haul.ports import Found
+from haul.ports import Found, Known, Prepared
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
 from tests.fakes.world import World, fake_vendor
 
@@ -449,6 +449,40 @@ def test_a_rate_limit_on_the_way_to_a_submission_is_a_longer_wait() -> None:
     world.run(execution)
     assert execution.status == "SUCCEEDED"
     assert world.vendor.posts == 1
+
+
+def test_a_rate_limit_while_symbols_are_resolved_is_a_longer_wait() -> None:
+    world = World()
+    execution = world.start()
+    prepare = world.vendor.prepare
+
+    def refuse(request: Mapping[str, Any], known: Known) -> Prepared:
+        world.vendor.prepare = prepare  # type: ignore[method-assign]
+        raise RateLimitedError(f"{len(request)} calls too many for {known}", retry_after=1800)
+
+    world.vendor.prepare = refuse  # type: ignore[method-assign]
+    world.step(execution)
+
+    assert execution.step == "check"
+    assert execution.state["wait_seconds"] == 1800
+    world.run(execution)
+    assert execution.status == "SUCCEEDED"
+    assert execution.state["request"] == {"version": "7000001"}
+    assert world.vendor.posts == 1
+
+
+def test_a_rate_limit_that_never_ends_is_bounded_by_the_deadline() -> None:
+    world = World()
+    execution = world.start(limits={"deadline": "PT1H"})
+
+    def refuse(request: Mapping[str, Any], known: Known) -> Prepared:
+        raise RateLimitedError(f"{len(request)} calls too many for {known}", retry_after=1800)
+
+    world.vendor.prepare = refuse  # type: ignore[method-assign]
+    world.run(execution)
+
+    assert execution.error == "DeadlineExceededError"
+    assert world.outcomes() == [Outcome.FAILED]
 
 
 def test_a_list_that_cannot_be_had_does_not_show_that_there_is_no_job() -> None:
