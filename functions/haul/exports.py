@@ -33,7 +33,9 @@ _ITEMS = 40
 _ITEM_BYTES = 256 * 1024 * 1024
 _ITEM_FILES = 100
 _WARNINGS = 100
-_WARNING_LENGTH = 500
+_WARNING_LENGTH = 300
+_EVENT_BYTES = 60 * 1024
+"""A state has 256 KiB, holds the request as given and as resolved, and needs room for what comes."""
 
 
 def schedule(
@@ -183,7 +185,10 @@ def _completed(raw: Mapping[str, Any], deployed: PipelineRecord | None) -> Event
         raise InvalidEventError(
             f"{attribute} was not filled in; only a schedule does that: fire the schedule, or write the value"
         )
-    return vendors.checked(parse(Event, raw))
+    event = vendors.checked(parse(Event, raw))
+    if (size := len(event.model_dump_json().encode())) > _EVENT_BYTES:
+        raise InvalidEventError(f"the event has {size:,} bytes; what a flow can carry is {_EVENT_BYTES:,}")
+    return event
 
 
 def _as_given(record: RunRecord, event: Event, site: Site) -> Export:

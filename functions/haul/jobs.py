@@ -6,7 +6,7 @@ until it shows up, a person says `resubmit`, or the deadline ends the run.
 """
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
@@ -32,6 +32,8 @@ from haul.ports import Connector, Found, JobReport, Site
 
 _ROUNDS = 10
 _PAUSE_SECONDS = 60
+_IN_FLIGHT = timedelta(minutes=6)
+"""An invocation that won the right to submit may still be about to: a function lives for five minutes."""
 _NOTHING_WAS_MADE = (
     RateLimitedError,
     RequestRejectedError,
@@ -278,7 +280,8 @@ def _look_for(
             current, won = ledger.put_job(seen, etag)
             return _with_job(export, current, now=now) if won else _Next.AGAIN
     a_person_says_so = export.resubmit and record.attempt < export.attempt
-    certainly_absent = can.lists_running_jobs and found is not None and now - record.intent_at > can.listing_lag
+    shown_by_now = now - record.intent_at > can.listing_lag + _IN_FLIGHT
+    certainly_absent = can.lists_running_jobs and found is not None and shown_by_now
     if a_person_says_so or certainly_absent:
         draft = record.model_copy(update={"attempt": export.attempt, "intent_at": now, "job_id": None})
         return _submit(export, connector, ledger, draft, etag, site=site, now=now)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -502,6 +503,36 @@ def test_a_list_that_cannot_be_had_does_not_show_that_there_is_no_job() -> None:
 
     assert execution.status == "SUCCEEDED"
     assert world.vendor.posts == 1
+
+
+def test_a_submission_that_is_under_way_is_not_taken_for_a_lost_one() -> None:
+    """The state machine tries a step again whose first invocation still runs; the vendor's list has no lag."""
+    world = World(capabilities=replace(LISTS_RUNNING_AND_CANCELS, listing_lag=timedelta(0)))
+    execution = world.start()
+    submit = world.vendor.schedule
+
+    def slowly(request: Mapping[str, Any], *, run_id: str) -> str:
+        world.vendor.schedule = submit  # type: ignore[method-assign]
+        world.now += timedelta(seconds=30)
+        world.invoke(execution, "schedule", {})
+        return submit(request, run_id=run_id)
+
+    world.vendor.schedule = slowly  # type: ignore[method-assign]
+    world.run(execution)
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_an_event_that_no_state_could_carry_is_refused_before_anything_is_submitted() -> None:
+    world = World()
+
+    execution = world.run(world.start(trigger={"type": "manual", "reason": "x" * 70_000}))
+
+    assert execution.error == "InvalidEventError"
+    assert execution.cause is not None
+    assert "61,440" in execution.cause
+    assert world.vendor.posts == 0
 
 
 def test_a_live_job_of_a_vendor_whose_clock_is_behind_is_found_all_the_same() -> None:
