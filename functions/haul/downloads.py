@@ -113,6 +113,20 @@ class Downloader:
             planned, state=FileState.LANDING, key=planned.key, tries=tries, upload_id=None, error=None, landed=None
         )
 
+        ours: str | None = None
+
+        def upload_changed(upload_id: str | None) -> None:
+            nonlocal ours
+            ended, ours = ours, upload_id
+
+            def noted(known: FileRecord) -> FileRecord:
+                # A try beside this one may have noted its own, which must not be forgotten.
+                if upload_id is None and known.upload_id != ended:
+                    return known
+                return known.model_copy(update={"upload_id": upload_id})
+
+            self._change(planned, noted)
+
         def attempt() -> LandedFile:
             return self.land_file(
                 lambda: self.connector.open(planned.file, self.wanted.job),
@@ -122,7 +136,7 @@ class Downloader:
                 dataset=dataset,
                 verify=self.wanted.landing.verify,
                 sha256=self.wanted.landing.sha256,
-                on_upload=lambda upload_id: self._remember(planned, upload_id=upload_id),
+                on_upload=upload_changed,
                 may_finish=self._still_ours,
             )
 

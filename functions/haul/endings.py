@@ -82,15 +82,21 @@ class Endings:
         """Write the run document of a run that ended and tell people and programs, unless that was done."""
         if record.told or record.state in LIVE:
             return
+        run, manifest = self._write(record, now=now)
+        notice = notices.ended(run, manifest, self._about(record), self._place(record.pipeline))
+        notice.detail["run"] = keys.uri(self._site.bucket, keys.run(record.pipeline, record.run_id))
+        self._notifier.tell(notice)
+        current = self._ledger.told(record)
+        if current.execution != record.execution and current.told:
+            # A later attempt began and ended meanwhile: its document may be the one that was replaced.
+            self._write(current, now=now)
+
+    def _write(self, record: RunRecord, *, now: datetime) -> tuple[Run, Manifest | None]:
         published = record.state is RunState.PUBLISHED
         manifest = self._ledger.manifest(record.pipeline, record.run_id) if published else None
         run = self._document(record, manifest, now=now)
-        key = keys.run(record.pipeline, record.run_id)
-        self._landing.write_document(key, run.to_json())
-        notice = notices.ended(run, manifest, self._about(record), self._place(record.pipeline))
-        notice.detail["run"] = keys.uri(self._site.bucket, key)
-        self._notifier.tell(notice)
-        self._ledger.told(record)
+        self._landing.write_document(keys.run(record.pipeline, record.run_id), run.to_json())
+        return run, manifest
 
     def abandon(self, ending: Ending, *, now: datetime) -> Ended:
         """Give up the run of an execution that ended: stop or keep its job, leave nothing half-done, tell people.

@@ -247,15 +247,17 @@ class Ledger:
         current = self._update_run(record.pipeline, record.run_id, abandoned)
         return current, current.state is RunState.ABANDONED and current.execution == record.execution
 
-    def told(self, record: RunRecord) -> None:
-        """People and programs know how the run ended: nobody needs to look at it any more."""
+    def told(self, record: RunRecord) -> RunRecord:
+        """People and programs know how the run ended: nobody needs to look at it any more; the run as it is."""
 
         def marked(current: RunRecord) -> RunRecord | None:
             stale = current.execution != record.execution or current.state in LIVE
             return None if stale or current.told else current.model_copy(update={"told": True})
 
-        if self._update_run(record.pipeline, record.run_id, marked).told:
+        current = self._update_run(record.pipeline, record.run_id, marked)
+        if current.told:
             self.forget_active(record.pipeline, record.run_id)
+        return current
 
     def told_late(self, record: RunRecord, *, now: datetime) -> None:
         """Keep that this attempt was said to be late."""

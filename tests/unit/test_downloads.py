@@ -1,6 +1,6 @@
 """Children of the map that run beside each other, or longer than their attempt."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from haul.models.event import Outcome
 from haul.models.export import PlannedFile, RemoteFile
 from haul.models.landed import LandedFile
 from haul.models.ledger import FileState
+from tests.fakes.memory_store import KilledError
 from tests.fakes.vendor import fake_land_file
 from tests.fakes.world import World, fake_vendor
 
@@ -73,6 +74,31 @@ def test_a_try_that_fails_beside_one_that_landed_the_file_takes_nothing_back() -
     (file,) = world.ledger().files("people", state["run_id"])
     assert file.state is FileState.LANDED
     assert world.outcomes() == [Outcome.SUCCEEDED]
+
+
+def test_a_try_that_ends_does_not_forget_the_upload_of_one_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds the other one killed has to end its upload."""
+    world = World(files_per_result=1)
+    execution = world.run(world.start(), until="download 0")
+
+    def second(*_: Any, on_upload: Callable[[str | None], None], **__: Any) -> LandedFile:
+        on_upload("second")
+        raise KilledError
+
+    def first(*_: Any, on_upload: Callable[[str | None], None], **__: Any) -> LandedFile:
+        on_upload("first")
+        monkeypatch.setattr("tests.fakes.world.fake_land_file", second)
+        with pytest.raises(KilledError):
+            world.invoke(execution, "download 0", dict(execution.state))
+        on_upload(None)
+        raise LedgerBusyError("the upload was ended by another writer (NoSuchUpload)")
+
+    monkeypatch.setattr("tests.fakes.world.fake_land_file", first)
+    with pytest.raises(LedgerBusyError):
+        world.invoke(execution, "download 0", dict(execution.state))
+
+    (file,) = world.ledger().files("people", execution.state["run_id"])
+    assert file.upload_id == "second"
 
 
 @pytest.mark.parametrize("size", [None, 10_000])

@@ -1,5 +1,6 @@
 """How runs end when the ends themselves go wrong: nobody is lost, and whoever is to be told is told."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -125,6 +126,28 @@ def test_a_vendor_that_refuses_to_cancel_does_not_keep_the_end_from_being_told()
     assert record.state is RunState.ABANDONED
     assert record.told
     assert not world.landing.uploads
+
+
+def test_an_end_that_is_told_slowly_does_not_replace_what_a_later_attempt_came_to() -> None:
+    world = World()
+    execution = world.run(world.start(), until="plan")
+    world.abort(execution)
+    write = world.landing.write_document
+
+    def slowly(key: str, body: str) -> None:
+        if key.startswith("runs/"):
+            world.landing.write_document = write  # type: ignore[method-assign]
+            world.run(world.rerun(world.records()[0]))
+        write(key, body)
+
+    world.landing.write_document = slowly  # type: ignore[method-assign]
+    world.rule(execution)
+
+    (record,) = world.records()
+    document = world.landing.read(keys.run("people", record.run_id))
+    assert record.outcome is Outcome.SUCCEEDED
+    assert document is not None
+    assert json.loads(document)["outcome"] == "SUCCEEDED"
 
 
 def _half_landed(world: World) -> FileRecord:
