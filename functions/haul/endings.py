@@ -12,7 +12,6 @@ from haul.errors import (
     ExecutionLostError,
     HaulError,
     InvalidEventError,
-    PermanentError,
     ResultExpiredError,
     by_name,
 )
@@ -21,7 +20,7 @@ from haul.ledger import LIVE, Ledger
 from haul.models.base import parse
 from haul.models.event import About, Notify, Outcome
 from haul.models.export import Export, ExportError
-from haul.models.ledger import FileState, JobPhase, JobRecord, RunRecord, RunState
+from haul.models.ledger import FileState, RunRecord, RunState
 from haul.models.manifest import Manifest
 from haul.models.run import Run
 from haul.ports import Connect, Executions, Landing, Notifier, Site
@@ -148,20 +147,8 @@ class Endings:
             connector = self._connect(export.vendor, export.connection, export.options)
         except HaulError:
             return  # without credentials nothing can be cancelled, and the run's own error is worth telling
-        found = self._ledger.job(export.vendor, connector.account, export.fingerprint)
-        if found is None or not connector.capabilities.can_cancel:
-            return
-        record = found[0]
-        if self._may_cancel(record, export):
-            try:
-                connector.cancel(export.job.model_copy(update={"id": record.job_id}))
-            except PermanentError:
-                return  # it may have ended just now; what is left of it is kept for adoption
-            jobs.end(self._ledger, record, "cancelled by Haul")
-
-    def _may_cancel(self, record: JobRecord, export: Export) -> bool:
-        ours = record.owner == jobs.me(export) and record.phase is JobPhase.SUBMITTED and record.result_id is None
-        return ours and not any(self._ledger.is_live(other) for other in record.shared_with)
+        if found := self._ledger.job(export.vendor, connector.account, export.fingerprint):
+            jobs.cancel(export, connector, self._ledger, found[0])
 
     def _run_of(self, ending: Ending) -> RunRecord | None:
         if ending.run_id:

@@ -21,7 +21,7 @@ from haul.errors import (
 )
 from haul.ledger import LIVE, Ledger, require_current
 from haul.models import vendors
-from haul.models.base import merged, parse
+from haul.models.base import merged, parse, span
 from haul.models.event import Event, Outcome, Start, unreplaced
 from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef, Seller
 from haul.models.ledger import PipelineRecord, RunRecord
@@ -385,13 +385,13 @@ def _still_waiting(export: Export, ledger: Ledger, *, now: datetime, asked: floa
 def _time_left(export: Export, now: datetime) -> float:
     """Seconds until the deadline; an error where there are none."""
     if now >= export.deadline:
-        hours = f"{export.limits.deadline.total_seconds() / 3600:g} h"
+        allowed = span(export.limits.deadline)
         if export.job.in_doubt:
             raise SubmissionInDoubtError(
-                f"the reply to a submission was lost, and no job of it showed within {hours}; it may or may not exist"
+                f"the reply to a submission was lost, and no job of it showed within {allowed}; it may or may not exist"
             )
         what = f"job {export.job.id} still runs" if export.job.id else "no job could be submitted"
-        raise DeadlineExceededError(f"{what} after {hours}, the run's deadline")
+        raise DeadlineExceededError(f"{what} after {allowed}, the run's deadline")
     return (export.deadline - now).total_seconds()
 
 

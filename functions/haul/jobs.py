@@ -16,9 +16,11 @@ from haul.errors import (
     InvalidInputError,
     LedgerBusyError,
     MissingCapabilityError,
+    PermanentError,
     QuotaExceededError,
     RateLimitedError,
     RequestRejectedError,
+    RunAbandonedError,
     TransientError,
     UnexpectedResponseError,
     VendorUnavailableError,
@@ -190,7 +192,38 @@ def _submit(
             else None
         ),
     )
+    _stop_if_given_up(export, connector, ledger, submitted)
     return _with_job(export, submitted, now=now)
+
+
+def _stop_if_given_up(export: Export, connector: Connector, ledger: Ledger, record: JobRecord) -> None:
+    """Abandon may have come while we submitted, and have seen no job to cancel.
+
+    Raises:
+        RunAbandonedError: it has.
+    """
+    run = ledger.run(export.pipeline, export.run_id)
+    if run is None:
+        return
+    try:
+        require_current(run, export.execution)
+    except RunAbandonedError:
+        cancel(export, connector, ledger, record)
+        raise
+
+
+def cancel(export: Export, connector: Connector, ledger: Ledger, record: JobRecord) -> None:
+    """Cancel the run's job where the vendor can and nobody else waits for it; otherwise it is kept for adoption."""
+    ours = record.owner == me(export) and record.phase is JobPhase.SUBMITTED and record.result_id is None
+    if not (ours and connector.capabilities.can_cancel):
+        return
+    if any(ledger.is_live(other) for other in record.shared_with):
+        return
+    try:
+        connector.cancel(export.job.model_copy(update={"id": record.job_id}))
+    except PermanentError:
+        return  # it may have ended just now; what is left of it is kept for adoption
+    end(ledger, record, "cancelled by Haul")
 
 
 def _withdraw(ledger: Ledger, intent: JobRecord, error: Exception) -> None:

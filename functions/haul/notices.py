@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from haul.models.base import iso
+from haul.models.base import iso, span
 from haul.models.event import About, Outcome
 from haul.models.export import Watermark
 from haul.models.manifest import Manifest
@@ -125,12 +125,12 @@ def ended(run: Run, manifest: Manifest | None, about: frozenset[About], place: P
 
 def late(run: Run, about: frozenset[About], *, waited: timedelta, now: datetime, place: Place) -> Notice:
     """Tell that a run takes longer than its pipeline expects; it goes on."""
-    subject = _subject("LATE", run.pipeline, run.environment, f"still running after {_span(waited)}")
+    subject = _subject("LATE", run.pipeline, run.environment, f"still running after {span(waited)}")
     job = run.job.id or ("in doubt" if run.job.in_doubt else "not submitted yet")
     lines = [
         f"{run.pipeline} is taking longer than it should; nothing has failed.",
         "",
-        f"  What   run {run.run_id} has been running for {_span(waited)} (since {iso(run.started_at)}).",
+        f"  What   run {run.run_id} has been running for {span(waited)} (since {iso(run.started_at)}).",
         f"  Vendor job {job}, {run.polls} polls.",
         f"  Watch  haul watch {run.run_id} --env {run.environment}",
         f"  Stop   haul cancel {run.run_id} --env {run.environment}",
@@ -163,7 +163,7 @@ def stale(
     since = f"since {iso(last)}" if last else "ever"
     subject = _subject("STALE", pipeline, environment, f"nothing published {since}")
     lines = [
-        f"{pipeline} has published nothing {since}; it should publish every {_span(fresh_within)}.",
+        f"{pipeline} has published nothing {since}; it should publish every {span(fresh_within)}.",
         "",
         f"  Look   haul runs {pipeline} --env {environment}",
         f"  Try    haul plan {pipeline} --env {environment}      (spends nothing)",
@@ -250,7 +250,7 @@ def _published(run: Run, manifest: Manifest) -> str:
         lines.append(f"  Schema:  {_cut(schema, _LINE_LENGTH - 100)}   <- look here first")
     age = manifest.freshness.vendor_created_to_published_s
     if age is not None:
-        lines.append(f"  Fresh:   {_span(timedelta(seconds=age))} after {vendor} made it")
+        lines.append(f"  Fresh:   {span(timedelta(seconds=age))} after {vendor} made it")
     lines += [f"  Warning: {warning}" for warning in _some(manifest.warnings)]
     lines += ["", f"  Manifest  {run.manifest}"]
     return _body(lines)
@@ -391,16 +391,3 @@ def _size(number: int) -> str:
         if number >= size:
             return f"{number / size:,.1f} {unit}" if number < 10 * size else f"{number / size:,.0f} {unit}"
     return f"{number} bytes"
-
-
-def _span(duration: timedelta) -> str:
-    """Write a duration by its largest unit and the next: `2 h 20 min`."""
-    total = round(duration.total_seconds())
-    if total >= 3600:
-        total = round(total / 60) * 60
-    minutes, seconds = divmod(total, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    named = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
-    first = next((place for place, (number, _) in enumerate(named) if number), len(named) - 1)
-    return " ".join(f"{number} {unit}" for number, unit in named[first : first + 2] if number) or "0 s"

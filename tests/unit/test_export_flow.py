@@ -189,6 +189,25 @@ def test_a_job_past_its_deadline_is_cancelled_where_the_vendor_can() -> None:
     assert world.vendor.cancelled == ["j1"]
 
 
+def test_a_job_that_was_submitted_while_its_run_was_stopped_is_cancelled() -> None:
+    """Abandon came before there was a job to cancel."""
+    world = World(capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.start()
+
+    def stop_before_the_intent(key: str) -> None:
+        if key.startswith("ledger/_jobs/"):
+            world.before_write = lambda _: None
+            world.abort(execution)
+            world.rule(execution)
+
+    world.before_write = stop_before_the_intent
+    world.step(execution)
+
+    assert world.outcomes() == [Outcome.CANCELLED]
+    assert world.vendor.cancelled == ["j1"]
+    assert world.vendor.live() == []
+
+
 def test_the_owner_does_not_cancel_a_job_that_another_pipeline_waits_for() -> None:
     world = World(capabilities=LISTS_RUNNING_AND_CANCELS)
     first = world.run(world.start("people"), until="check")

@@ -180,3 +180,16 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def duration_text(value: timedelta) -> str:
     """Write a duration as people write it in an event: `PT6H`."""
     return str(TypeAdapter(timedelta).dump_python(value, mode="json"))
+
+
+def span(duration: timedelta) -> str:
+    """Write a duration by its largest unit and the next: `2 h 20 min`."""
+    total = round(duration.total_seconds())
+    if total >= 3600:
+        total = round(total / 60) * 60
+    minutes, seconds = divmod(total, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    named = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    first = next((place for place, (number, _) in enumerate(named) if number), len(named) - 1)
+    return " ".join(f"{number} {unit}" for number, unit in named[first : first + 2] if number) or "0 s"
