@@ -29,6 +29,7 @@
         ├── PollingFailedError
         ├── DeadlineExceededError
         ├── ResultExpiredError
+        ├── ResultByMailError
         ├── RetypedColumnError
         ├── BaseMovedError
         ├── IncompleteDownloadError
@@ -181,6 +182,10 @@ class DeadlineExceededError(PermanentError):
 
 class ResultExpiredError(PermanentError):
     """The vendor has deleted the result."""
+
+
+class ResultByMailError(PermanentError):
+    """The job is finished, and the vendor told the links of its result by mail alone."""
 
 
 class RetypedColumnError(PermanentError):

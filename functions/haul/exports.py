@@ -343,7 +343,7 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
     """
     ledger.note(export)
     try:
-        contents = connector.contents(export.job)
+        contents = connector.contents(export.job, export.request)
     except ResultExpiredError:
         found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
         if found:

@@ -1,6 +1,6 @@
 """What the decisions ask of the outside: a vendor's connector, a store with conditional writes, a landing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -95,10 +95,11 @@ class Found:
 
 @dataclass(frozen=True)
 class JobReport:
-    """One look at a job. `reason` is why it failed.
+    """One look at a job. `reason` is why it failed; `partial` why a job that SUCCEEDED made only a part of it.
 
     `word` is the vendor's own where we did not know it. On a RUNNING job it says what contradicts that: such a look
-    counts as a failed poll.
+    counts as a failed poll. `evidence` are the vendor's documents worth keeping when a job ends, by name, without
+    links.
     """
 
     status: JobStatus
@@ -108,6 +109,8 @@ class JobReport:
     reason: str | None = None
     word: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    partial: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,8 @@ class Connector(Protocol):
 
     def status(self, job: Job) -> JobReport: ...
 
-    def contents(self, job: Job) -> Contents:
-        """List what a finished job made."""
+    def contents(self, job: Job, request: Mapping[str, Any]) -> Contents:
+        """List what a finished job made; `request` is the one that was submitted."""
         ...
 
     def open(self, file: RemoteFile, job: Job) -> DownloadSource:
@@ -193,6 +196,19 @@ class CountsCalls(Protocol):
     @property
     def calls_left(self) -> Mapping[str, int]:
         """By the vendor's windows, such as `Minute`, as its last answer had it; empty before the first."""
+        ...
+
+
+@runtime_checkable
+class TakesLinks(Protocol):
+    """A connector whose vendor may tell a result's links by mail alone."""
+
+    def with_links(self, links: Sequence[str]) -> Connector:
+        """The same connector, for one result that a person has the links of. They are capabilities: nothing shows them.
+
+        Raises:
+            InvalidEventError: there is none, or one that is no link.
+        """
         ...
 
 

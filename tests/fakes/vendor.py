@@ -116,7 +116,8 @@ class FakeVendor:
             return JobReport(JobStatus.EXPIRED)
         return JobReport(found.status, found.result_id, self._expires(found), reason="it broke")
 
-    def contents(self, job: Job) -> Contents:
+    def contents(self, job: Job, request: Mapping[str, Any]) -> Contents:
+        assert any(each.request == dict(request) for each in self.jobs)
         if not any(each.result_id == job.result_id and self._lives(each) for each in self.jobs):
             raise ResultExpiredError("the result is gone")
         files = [
