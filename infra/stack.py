@@ -175,19 +175,21 @@ class HaulStack(cdk.Stack):
         return topic
 
     def _functions(self, runtime: Runtime) -> None:
-        short, long = Duration.seconds(60), Duration.seconds(120)
+        # A vendor's answer may take a minute, a step makes several calls, and a submission that is cut off is in doubt.
+        # Of a result with thousands of files, as many records are read at its end.
+        short, long = Duration.seconds(60), Duration.minutes(5)
         letters = self.dead_letters
-        self.schedule_export = HaulFunction(self, "schedule_export", runtime=runtime, timeout=short)
-        self.check_export = HaulFunction(self, "check_export", runtime=runtime, timeout=short)
+        self.schedule_export = HaulFunction(self, "schedule_export", runtime=runtime, timeout=long)
+        self.check_export = HaulFunction(self, "check_export", runtime=runtime, timeout=long)
         self.plan_download = HaulFunction(self, "plan_download", runtime=runtime, timeout=long)
         # A whole vCPU, for the gzip check: see docs on cost.
         self.download_files = HaulFunction(
             self, "download_files", runtime=runtime, timeout=Duration.minutes(15), memory_mb=1769
         )
         self.publish = HaulFunction(self, "publish", runtime=runtime, timeout=long)
-        self.notify = HaulFunction(self, "notify", runtime=runtime, timeout=short)
+        self.notify = HaulFunction(self, "notify", runtime=runtime, timeout=long)
         self.abandon = HaulFunction(self, "abandon", runtime=runtime, timeout=long, dead_letters=letters)
-        self.sweep = HaulFunction(self, "sweep", runtime=runtime, timeout=Duration.minutes(5), dead_letters=letters)
+        self.sweep = HaulFunction(self, "sweep", runtime=runtime, timeout=Duration.minutes(15), dead_letters=letters)
         self.register_pipeline = HaulFunction(
             self, "register_pipeline", runtime=runtime, timeout=short, dead_letters=letters
         )
@@ -205,17 +207,16 @@ class HaulStack(cdk.Stack):
 
     def _grant(self) -> None:
         giving_up = (self.abandon, self.sweep)
-        # Publish asks no vendor, but an account's name for the manifest is the connector's to tell.
-        connecting = (self.schedule_export, self.check_export, self.plan_download, self.download_files, self.publish)
+        connecting = (self.schedule_export, self.check_export, self.plan_download, self.download_files)
         for function in (*connecting, *giving_up):
             self._secrets(function)
-        for function in (*connecting, self.notify, *giving_up):
+        for function in (*connecting, self.publish, self.notify, *giving_up):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "ledger/*")
         for function in (self.schedule_export, self.publish, *giving_up):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "manifests/*")
         for function in (self.notify, *giving_up):
             self._objects(function, ["s3:PutObject"], "runs/*")
-        for function in (self.plan_download, self.publish):
+        for function in (self.check_export, self.plan_download, self.publish):
             self._objects(function, ["s3:PutObject"], "evidence/*")
         for function in (self.notify, *giving_up):
             # A settled run is no longer looked at.

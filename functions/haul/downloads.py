@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from haul import keys
-from haul.errors import HaulError, RateLimitedError, TransientError
+from haul.errors import HaulError, RateLimitedError, RunAbandonedError, TransientError
 from haul.ledger import Ledger, require_current
 from haul.models.export import Contents, Dataset, Download, ExportError, PlannedFile, RemoteFile
 from haul.models.landed import LandedFile
@@ -31,6 +31,7 @@ class LandFile(Protocol):
         verify: Literal["full", "length"],
         sha256: bool,
         on_upload: Callable[[str | None], None],
+        may_finish: Callable[[], None],
     ) -> LandedFile: ...
 
 
@@ -62,13 +63,13 @@ class Downloader:
         moved = 0
         first: TransientError | None = None
         for planned in self.wanted.item.files:
-            record = self.ledger.run(self.wanted.pipeline, self.wanted.run_id)
-            if record:
-                require_current(record, self.wanted.execution)
+            self._still_ours()
             if self._has_landed(planned):
                 continue
             try:
                 moved += self._land(planned, datasets[planned.file.dataset]).bytes
+            except RunAbandonedError:
+                raise
             except TransientError as error:
                 self._failed(planned, error)
                 first = first or error
@@ -77,6 +78,16 @@ class Downloader:
         if first:
             raise first
         return moved
+
+    def _still_ours(self) -> None:
+        """Be sure that the attempt goes on: a child of a map that was stopped runs to its end.
+
+        Raises:
+            RunAbandonedError: it does not, and a later attempt may have landed other files under the same keys.
+        """
+        record = self.ledger.run(self.wanted.pipeline, self.wanted.run_id)
+        if record:
+            require_current(record, self.wanted.execution)
 
     def _has_landed(self, planned: PlannedFile) -> bool:
         """Whether this result's file is there, verified, from an earlier try or attempt."""
@@ -112,6 +123,7 @@ class Downloader:
                 verify=self.wanted.landing.verify,
                 sha256=self.wanted.landing.sha256,
                 on_upload=lambda upload_id: self._remember(planned, upload_id=upload_id),
+                may_finish=self._still_ours,
             )
 
         landed = _paced(attempt, self.pause)
@@ -121,15 +133,25 @@ class Downloader:
         return landed
 
     def _failed(self, planned: PlannedFile, error: HaulError) -> None:
+        self._still_ours()
         kept = ExportError(name=type(error).__name__, message=str(error))
-        self._remember(planned, state=FileState.FAILED, error=kept)
+
+        def failed(found: FileRecord) -> FileRecord:
+            if found.state is FileState.LANDED and found.result_id == self.wanted.job.result_id:
+                return found  # by another try beside this one
+            return found.model_copy(update={"state": FileState.FAILED, "error": kept})
+
+        self._change(planned, failed)
 
     def _remember(self, planned: PlannedFile, **facts: Any) -> None:
-        def change(found: FileRecord | None) -> FileRecord:
-            known = found or FileRecord(n=planned.n, key=planned.key, state=FileState.LANDING)
-            return known.model_copy(update={"result_id": self.wanted.job.result_id, **facts})
+        self._change(planned, lambda known: known.model_copy(update=facts))
 
-        self.ledger.write_file(self.wanted.pipeline, self.wanted.run_id, planned.n, change)
+    def _change(self, planned: PlannedFile, change: Callable[[FileRecord], FileRecord]) -> None:
+        def changed(found: FileRecord | None) -> FileRecord:
+            known = change(found or FileRecord(n=planned.n, key=planned.key, state=FileState.LANDING))
+            return known.model_copy(update={"result_id": self.wanted.job.result_id})
+
+        self.ledger.write_file(self.wanted.pipeline, self.wanted.run_id, planned.n, changed)
 
 
 def _paced(attempt: Callable[[], LandedFile], pause: Callable[[float], None]) -> LandedFile:

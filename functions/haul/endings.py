@@ -7,13 +7,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from haul import jobs, keys, notices
-from haul.errors import CancelledError, ExecutionLostError, HaulError, InvalidEventError, ResultExpiredError, by_name
+from haul.errors import (
+    CancelledError,
+    ExecutionLostError,
+    HaulError,
+    InvalidEventError,
+    PermanentError,
+    ResultExpiredError,
+    by_name,
+)
 from haul.exports import read_start
 from haul.ledger import LIVE, Ledger
 from haul.models.base import parse
 from haul.models.event import About, Notify, Outcome
 from haul.models.export import Export, ExportError
 from haul.models.ledger import FileState, JobPhase, JobRecord, RunRecord, RunState
+from haul.models.manifest import Manifest
 from haul.models.run import Run
 from haul.ports import Connect, Executions, Landing, Notifier, Site
 
@@ -73,10 +82,11 @@ class Endings:
         """Write the run document of a run that ended and tell people and programs, unless that was done."""
         if record.told or record.state in LIVE:
             return
-        run = self._document(record, now=now)
+        published = record.state is RunState.PUBLISHED
+        manifest = self._ledger.manifest(record.pipeline, record.run_id) if published else None
+        run = self._document(record, manifest, now=now)
         key = keys.run(record.pipeline, record.run_id)
         self._landing.write_document(key, run.to_json())
-        manifest = self._ledger.manifest(record.pipeline, record.run_id) if run.published else None
         notice = notices.ended(run, manifest, self._about(record), self._place(record.pipeline))
         notice.detail["run"] = keys.uri(self._site.bucket, key)
         self._notifier.tell(notice)
@@ -117,11 +127,11 @@ class Endings:
         record, won = self._ledger.abandon(record, outcome, error, now=now)
         if not won or record.told:
             return self._finish(record, now=now) or record
-        if record.export and record.execution == ending.execution:
-            self._let_go(record.export)
         for file in self._ledger.files(record.pipeline, record.run_id):
             if file.upload_id and file.state is not FileState.LANDED:
                 self._landing.abort(file.key, file.upload_id)
+        if record.export and record.execution == ending.execution:
+            self._let_go(record.export)
         return record
 
     def _let_go(self, export: Export) -> None:
@@ -137,7 +147,10 @@ class Endings:
             return
         record = found[0]
         if self._may_cancel(record, export):
-            connector.cancel(export.job.model_copy(update={"id": record.job_id}))
+            try:
+                connector.cancel(export.job.model_copy(update={"id": record.job_id}))
+            except PermanentError:
+                return  # it may have ended just now; what is left of it is kept for adoption
             jobs.end(self._ledger, record, "cancelled by Haul")
 
     def _may_cancel(self, record: JobRecord, export: Export) -> bool:
@@ -157,8 +170,8 @@ class Endings:
         return next((record for record in records if record and record.execution == ending.execution), None)
 
     def _unclaimed(self, ending: Ending, error: ExportError) -> Ended:
-        """The event did not say which run it is; an aborted or twice reported execution is told by nobody else."""
-        if ending.cause is not None and ending.status == "FAILED":
+        """The event did not say which run it is. Catch and rule both report such an execution; it is told once."""
+        if ending.status != "ABORTED" and not self._ledger.is_told_unclaimed(ending.execution):
             pipeline = str(ending.event.get("pipeline", "unnamed pipeline"))[:48]
             self._notifier.tell(
                 notices.unclaimed(
@@ -169,24 +182,34 @@ class Endings:
                     execution=ending.execution,
                 )
             )
+            self._ledger.told_unclaimed(ending.execution)
         return Ended(published=False, error=error.name, cause=error.message)
 
     def sweep(self, *, now: datetime) -> "Swept":
-        """Find what nobody ended or told: lost runs, late runs, stale pipelines."""
+        """Find what nobody ended or told: lost runs, late runs, stale pipelines.
+
+        What cannot be settled stands in `failures` and keeps nobody else from being looked at.
+        """
         swept = Swept()
         for pipeline, run_id in list(self._ledger.active()):
-            record = self._ledger.active_run(pipeline, run_id)
-            if record is None or record.told:
-                if record or now - _claimed_at(run_id) > _FORGOTTEN:
-                    self._ledger.forget_active(pipeline, run_id)
-                continue
-            self._sweep_run(record, swept, now=now)
+            try:
+                self._sweep_run(pipeline, run_id, swept, now=now)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one run, the others are not lost for it
+                swept.failures[run_id] = error
         for name in list(self._ledger.pipelines()):
-            if self._tell_if_stale(name, now=now):
-                swept.stale.append(name)
+            try:
+                if self._tell_if_stale(name, now=now):
+                    swept.stale.append(name)
+            except Exception as error:  # noqa: BLE001 - as above
+                swept.failures[name] = error
         return swept
 
-    def _sweep_run(self, record: RunRecord, swept: "Swept", *, now: datetime) -> None:
+    def _sweep_run(self, pipeline: str, run_id: str, swept: "Swept", *, now: datetime) -> None:
+        record = self._ledger.active_run(pipeline, run_id)
+        if record is None or record.told:
+            if record or now - _claimed_at(run_id) > _FORGOTTEN:
+                self._ledger.forget_active(pipeline, run_id)
+            return
         if record.state not in LIVE:
             if now - (record.ended_at or now) > _ENDED_IN_PEACE:
                 self.settle(record, now=now)
@@ -197,6 +220,8 @@ class Endings:
             if self._tell_if_late(record, now=now):
                 swept.late.append(record.run_id)
             return
+        if state is None and now - record.started_at < _ENDED_IN_PEACE:
+            return  # Step Functions may not show yet what it has just started
         status = state.status if state else "FAILED"
         cause = state.cause if state else "the execution is not known any more"
         ending = Ending(
@@ -214,12 +239,13 @@ class Endings:
         export = record.export
         allowed = export.limits.late_after if export else None
         waited = now - record.started_at
-        if allowed is None or waited <= allowed or not self._ledger.told_late(record, now=now):
+        if allowed is None or waited <= allowed or record.late_told_at:
             return False
-        run = self._document(record, now=now)
+        run = self._document(record, None, now=now)
         self._notifier.tell(
             notices.late(run, self._about(record), waited=waited, now=now, place=self._place(record.pipeline))
         )
+        self._ledger.told_late(record, now=now)
         return True
 
     def _tell_if_stale(self, name: str, *, now: datetime) -> bool:
@@ -229,7 +255,8 @@ class Endings:
         latest = self._ledger.latest(name)
         published = latest.last.published_at if latest.last else None
         since = published or pipeline.deployed_at
-        if now - since <= pipeline.fresh_within or not self._ledger.told_stale(name, last=since, now=now):
+        told_before = pipeline.stale_told_at is not None and pipeline.stale_told_at >= since
+        if now - since <= pipeline.fresh_within or told_before:
             return False
         about = parse(Notify, pipeline.event.get("notify", {})).about
         told = notices.stale(
@@ -243,7 +270,12 @@ class Endings:
             owner=pipeline.owner,
         )
         self._notifier.tell(told)
+        self._ledger.told_stale(name, now=now)
         return True
+
+    def _landed(self, record: RunRecord) -> int:
+        files = self._ledger.files(record.pipeline, record.run_id)
+        return sum(file.state is FileState.LANDED for file in files)
 
     def _about(self, record: RunRecord) -> frozenset[About]:
         if record.export:
@@ -259,15 +291,18 @@ class Endings:
         record = self._ledger.pipeline(pipeline)
         return notices.Place(pipeline_runbook=record.runbook if record else None)
 
-    def _document(self, record: RunRecord, *, now: datetime) -> Run:
+    def _document(self, record: RunRecord, manifest: Manifest | None, *, now: datetime) -> Run:
         export = record.export
         event = record.event
         pipeline = self._ledger.pipeline(record.pipeline)
         latest = self._ledger.latest(record.pipeline)
         outcome = record.outcome or Outcome.FAILED
         known: dict[str, Any] = {}
+        if export and export.seller and export.seller.submissions_per_day is not None:
+            used = self._ledger.submissions(export.vendor, export.seller.account, now=now)
+            known |= {"submissions_today": used, "submissions_limit": export.seller.submissions_per_day}
         if export:
-            known = {
+            known |= {
                 "request": export.request,
                 "watermark": export.watermark,
                 "job": export.job,
@@ -278,7 +313,6 @@ class Endings:
                 "files_planned": export.plan.files if export.plan else 0,
             }
         connection = export.connection if export else _text(event.get("connection"))
-        files = self._ledger.files(record.pipeline, record.run_id)
         return Run(
             pipeline=record.pipeline,
             environment=self._site.environment,
@@ -300,12 +334,13 @@ class Endings:
             action=export.action if export else _text(event.get("action")),
             connection=connection,
             readers_see=latest.version if latest.last else None,
+            readers_since=latest.last.published_at if latest.last else None,
             claimed_at=record.claimed_at,
             started_at=record.started_at,
             ended_at=record.ended_at or now,
             attempts=record.attempt,
             executions=record.executions,
-            files_landed=sum(file.state is FileState.LANDED for file in files),
+            files_landed=manifest.totals.files if manifest else self._landed(record),
             owner=pipeline.owner if pipeline else None,
             code_version=self._site.code_version,
             **known,
@@ -320,6 +355,7 @@ class Swept:
     settled: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
+    failures: dict[str, Exception] = field(default_factory=dict)
 
 
 def _error_of(ending: Ending) -> ExportError:

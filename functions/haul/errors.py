@@ -33,13 +33,14 @@
         ├── RetypedColumnError
         ├── BaseMovedError
         ├── IncompleteDownloadError
+        ├── RowCountError
         ├── RunAbandonedError
         ├── ExecutionLostError
         └── CancelledError
 
 A state machine matches an error by its exact class name and knows nothing of inheritance, so
 Retry clauses take their names from `names_of` and never spell one by hand. `docs/runbook.md` has a
-paragraph for every name without an underscore below `TransientError` and `PermanentError`.
+paragraph for every leaf of this tree.
 """
 
 INFRASTRUCTURE_ERRORS = (
@@ -49,6 +50,7 @@ INFRASTRUCTURE_ERRORS = (
     "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
     "Runtime.ExitError",
+    "Runtime.OutOfMemory",
     "Sandbox.Timedout",
 )
 """Lambda's own names for a crash, a timeout, a throttle: the call may or may not have done its work."""
@@ -198,6 +200,10 @@ class BaseMovedError(PermanentError):
 
 class IncompleteDownloadError(PermanentError):
     """A planned file has no record of having landed."""
+
+
+class RowCountError(PermanentError):
+    """The files hold another number of rows than the vendor counted."""
 
 
 class RunAbandonedError(PermanentError):

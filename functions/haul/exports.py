@@ -1,7 +1,7 @@
 """The decisions of the export flow: what is to be exported, has the job ended, what is to be downloaded."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -19,18 +19,21 @@ from haul.errors import (
     UnexpectedResponseError,
     by_name,
 )
-from haul.ledger import LIVE, Ledger
+from haul.ledger import LIVE, Ledger, require_current
 from haul.models import vendors
 from haul.models.base import merged, parse
 from haul.models.event import Event, Outcome, Start, unreplaced
-from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef
-from haul.models.ledger import RunRecord
+from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef, Seller
+from haul.models.ledger import PipelineRecord, RunRecord
 from haul.models.manifest import Manifest
 from haul.ports import Connect, Connector, Execution, JobReport, Known, Landing, Site
 
 _START_FIELDS = frozenset(Start.model_fields)
 _ITEMS = 40
 _ITEM_BYTES = 256 * 1024 * 1024
+_ITEM_FILES = 100
+_WARNINGS = 100
+_WARNING_LENGTH = 500
 
 
 def schedule(
@@ -51,7 +54,9 @@ def schedule(
         return _repeated(opened.record, execution, site)
     record = opened.record
     if record.export is None:
-        export = prepared(record, ledger=ledger, connect=connect, site=site, now=now)
+        export = _prepared_or_later(record, ledger=ledger, connect=connect, site=site, now=now)
+        if export.wait_seconds:
+            return export
     else:
         export = _next_attempt(record, resubmit=start.rerun is not None and start.rerun.resubmit)
     if export.outcome is None:
@@ -61,7 +66,8 @@ def schedule(
     if export.outcome is not None:
         ledger.end(export, now=now)
         return export
-    return _waiting(export, ledger, now=now, asked=export.wait_seconds)
+    # However old the job, nobody looks at it: it may have ended long ago.
+    return _waiting(export, ledger, now=now, asked=export.wait_seconds, elapsed=0)
 
 
 def read_start(event: Mapping[str, Any]) -> Start:
@@ -103,18 +109,86 @@ def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site,
     Raises:
         InvalidInputError: nothing was sent to the vendor but questions.
     """
-    raw = record.event
     deployed = ledger.pipeline(record.pipeline)
+    event = _completed(record.event, deployed)
+    upstream = _upstream(event, ledger)
+    latest = ledger.settled_latest(record.pipeline, site.bucket, now=now)
+    export = _as_given(record, event, site)
+    wanted = deployed.manifest_outcomes if deployed else None
+    if upstream and wanted is not None and upstream.outcome not in wanted:
+        message = (
+            f"the upstream run {upstream.run_id} ended {upstream.outcome}, and this pipeline waits for "
+            + " or ".join(wanted)
+        )
+        return export.model_copy(update={"outcome": Outcome.NOTHING_NEW, "message": message})
+    facts = symbols.Facts(
+        started_at=record.claimed_at,
+        scheduled_at=event.trigger.scheduled_at,
+        last_success_started_at=latest.last.started_at if latest.last else None,
+        upstream=upstream,
+    )
+    connector = connect(event.vendor, event.connection, event.options)
+    prepared = connector.prepare(
+        symbols.resolve(event.request, facts, first_run=event.options.get("first_run", "fail")),
+        Known(last_version=latest.version, last_version_created_at=latest.version_created_at),
+    )
+    export = export.model_copy(
+        update={
+            "seller": _seller(connector),
+            "request": prepared.request,
+            "mode": "delta" if prepared.is_delta else "full",
+            "watermark": prepared.watermark,
+            "warnings": list(prepared.warnings),
+            "outcome": Outcome.NOTHING_NEW if prepared.nothing_new else None,
+            "message": prepared.nothing_new,
+        }
+    )
+    if export.outcome is None and (before := _on_its_way(export, ledger)):
+        message = f"run {before} of this pipeline is on its way to publish; the next trigger starts from there"
+        return export.model_copy(
+            update={"outcome": Outcome.NOTHING_NEW, "message": message, "warnings": [*export.warnings, message]}
+        )
+    return export
+
+
+def _seller(connector: Connector) -> Seller:
+    can = connector.capabilities
+    return Seller(
+        account=connector.account,
+        tenant=connector.tenant,
+        api=can.api,
+        submissions_per_day=can.submissions_per_day,
+    )
+
+
+def _prepared_or_later(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site, now: datetime) -> Export:
+    """Prepare the run's first attempt. Where the vendor asked to come back later, `wait_seconds` is not 0.
+
+    Such an export is not prepared yet, and must not be noted as if it were: Check tries again.
+    """
+    try:
+        return prepared(record, ledger=ledger, connect=connect, site=site, now=now)
+    except RateLimitedError as error:
+        export = _as_given(record, _completed(record.event, ledger.pipeline(record.pipeline)), site)
+        left = _time_left(export, now)
+        return export.model_copy(
+            update={"wait_seconds": waiting.next_wait(0, left=left, retry_after=error.retry_after or 60)}
+        )
+
+
+def _completed(raw: Mapping[str, Any], deployed: PipelineRecord | None) -> Event:
     if deployed and not {"vendor", "action", "connection", "request"} <= raw.keys():
         raw = merged(deployed.event, raw)
     if attribute := unreplaced(raw):
         raise InvalidEventError(
             f"{attribute} was not filled in; only a schedule does that: fire the schedule, or write the value"
         )
-    event = vendors.checked(parse(Event, raw))
-    upstream = _upstream(event, ledger)
-    latest = ledger.settled_latest(record.pipeline, site.bucket, now=now)
-    export = Export(
+    return vendors.checked(parse(Event, raw))
+
+
+def _as_given(record: RunRecord, event: Event, site: Site) -> Export:
+    """A run's export before its symbols are resolved."""
+    return Export(
         run_id=record.run_id,
         pipeline=record.pipeline,
         environment=site.environment,
@@ -135,40 +209,6 @@ def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site,
         trigger=event.trigger,
         source=event.source,
     )
-    wanted = deployed.manifest_outcomes if deployed else None
-    if upstream and wanted is not None and upstream.outcome not in wanted:
-        message = (
-            f"the upstream run {upstream.run_id} ended {upstream.outcome}, and this pipeline waits for "
-            + " or ".join(wanted)
-        )
-        return export.model_copy(update={"outcome": Outcome.NOTHING_NEW, "message": message})
-    facts = symbols.Facts(
-        started_at=record.claimed_at,
-        scheduled_at=event.trigger.scheduled_at,
-        last_success_started_at=latest.last.started_at if latest.last else None,
-        upstream=upstream,
-    )
-    connector = connect(event.vendor, event.connection, event.options)
-    prepared = connector.prepare(
-        symbols.resolve(event.request, facts),
-        Known(last_version=latest.version, last_version_created_at=latest.version_created_at),
-    )
-    export = export.model_copy(
-        update={
-            "request": prepared.request,
-            "mode": "delta" if prepared.is_delta else "full",
-            "watermark": prepared.watermark,
-            "warnings": list(prepared.warnings),
-            "outcome": Outcome.NOTHING_NEW if prepared.nothing_new else None,
-            "message": prepared.nothing_new,
-        }
-    )
-    if export.outcome is None and (before := _on_its_way(export, ledger)):
-        message = f"run {before} of this pipeline is on its way to publish; the next trigger starts from there"
-        return export.model_copy(
-            update={"outcome": Outcome.NOTHING_NEW, "message": message, "warnings": [*export.warnings, message]}
-        )
-    return export
 
 
 def _on_its_way(export: Export, ledger: Ledger) -> str | None:
@@ -220,7 +260,9 @@ def _next_attempt(record: RunRecord, *, resubmit: bool) -> Export:
     )
 
 
-def check(export: Export, *, ledger: Ledger, connector: Connector, site: Site, now: datetime) -> Export:
+def check(
+    export: Export, *, ledger: Ledger, connector: Connector, landing: Landing, site: Site, now: datetime
+) -> Export:
     """Look once where the job stands; where there is none yet, try to get it.
 
     A rate limit is a longer wait, and a poll that fails is not a failed job.
@@ -235,11 +277,7 @@ def check(export: Export, *, ledger: Ledger, connector: Connector, site: Site, n
     """
     export = export.model_copy(update={"polls": export.polls + 1, "wait_seconds": 0})
     if export.job.id is None and export.job.result_id is None:
-        export = jobs.obtain(export, connector, ledger, site=site, now=now)
-        if export.outcome is not None:
-            ledger.end(export, now=now)
-            return export
-        return _still_waiting(export, ledger, now=now, asked=export.wait_seconds)
+        return _without_job(export, ledger=ledger, connector=connector, site=site, now=now)
     try:
         report = connector.status(export.job)
     except RateLimitedError as error:
@@ -248,8 +286,38 @@ def check(export: Export, *, ledger: Ledger, connector: Connector, site: Site, n
         return _poll_failed(export, str(error), ledger=ledger, site=site, now=now)
     if report.status is JobStatus.RUNNING and report.word:
         return _poll_failed(export, report.word, ledger=ledger, site=site, now=now)
-    export = export.model_copy(update={"failed_polls": 0, "progress": report.progress, "status": report.status})
+    for what, document in report.evidence.items():
+        landing.write_document(keys.evidence(export.pipeline, export.run_id, what), json.dumps(document))
+    export = export.model_copy(
+        update={
+            "failed_polls": 0,
+            "progress": report.progress,
+            "status": report.status,
+            "partial": report.partial,
+            "evidence": [*dict.fromkeys([*export.evidence, *report.evidence])],
+        }
+    )
     return _looked(export, report, ledger=ledger, connector=connector, now=now)
+
+
+def _without_job(export: Export, *, ledger: Ledger, connector: Connector, site: Site, now: datetime) -> Export:
+    """Go on where Schedule was asked to come back later."""
+    record = ledger.run(export.pipeline, export.run_id)
+    if record and record.export is None:
+        require_current(record, export.execution)
+        polls = export.polls
+        export = _prepared_or_later(record, ledger=ledger, connect=lambda *_: connector, site=site, now=now)
+        export = export.model_copy(update={"polls": polls})
+        if export.wait_seconds:
+            return export
+        if export.outcome is None:
+            ledger.note(export)
+    if export.outcome is None:
+        export = jobs.obtain(export, connector, ledger, site=site, now=now)
+    if export.outcome is not None:
+        ledger.end(export, now=now)
+        return export
+    return _still_waiting(export, ledger, now=now, asked=export.wait_seconds)
 
 
 def _poll_failed(export: Export, why: str, *, ledger: Ledger, site: Site, now: datetime) -> Export:
@@ -305,6 +373,12 @@ def _looked(export: Export, report: JobReport, *, ledger: Ledger, connector: Con
 
 
 def _still_waiting(export: Export, ledger: Ledger, *, now: datetime, asked: float = 0) -> Export:
+    _time_left(export, now)
+    return _waiting(export, ledger, now=now, asked=asked)
+
+
+def _time_left(export: Export, now: datetime) -> float:
+    """Seconds until the deadline; an error where there are none."""
     if now >= export.deadline:
         hours = f"{export.limits.deadline.total_seconds() / 3600:g} h"
         if export.job.in_doubt:
@@ -313,16 +387,18 @@ def _still_waiting(export: Export, ledger: Ledger, *, now: datetime, asked: floa
             )
         what = f"job {export.job.id} still runs" if export.job.id else "no job could be submitted"
         raise DeadlineExceededError(f"{what} after {hours}, the run's deadline")
-    return _waiting(export, ledger, now=now, asked=asked)
+    return (export.deadline - now).total_seconds()
 
 
-def _waiting(export: Export, ledger: Ledger, *, now: datetime, asked: float = 0) -> Export:
+def _waiting(
+    export: Export, ledger: Ledger, *, now: datetime, asked: float = 0, elapsed: float | None = None
+) -> Export:
     """Settle how long to wait, and keep the attempt's state; a finished job does not wait."""
     if export.status is JobStatus.SUCCEEDED:
         ledger.note(export)
         return export
     seconds = waiting.next_wait(
-        export.elapsed(now),
+        export.elapsed(now) if elapsed is None else elapsed,
         left=(export.deadline - now).total_seconds(),
         history=ledger.latest(export.pipeline).waited_seconds,
         floor=export.limits.poll_floor_seconds,
@@ -346,7 +422,7 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
         contents = connector.contents(export.job, export.request)
     except ResultExpiredError:
         found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
-        if found:
+        if found and found[0].result_id == export.job.result_id:
             jobs.end(ledger, found[0], "its result has expired")
         raise
     for what, document in contents.evidence.items():
@@ -360,10 +436,9 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
     contents_key = keys.contents(export.pipeline, export.run_id, export.attempt)
     landing.write_document(contents_key, contents.to_json())
     landing.write_document(items_key, json.dumps([item.model_dump(mode="json", by_alias=True) for item in items]))
-    warnings = [*dict.fromkeys([*export.warnings, *contents.warnings])]
     export = export.model_copy(
         update={
-            "warnings": warnings,
+            "warnings": _some(dict.fromkeys([*export.warnings, *contents.warnings])),
             "plan": PlanRef(
                 bucket=landing.bucket,
                 key=items_key,
@@ -378,17 +453,26 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
     return export
 
 
+def _some(warnings: Iterable[str]) -> list[str]:
+    """Bound what a vendor can make us say: the state has 256 KiB, and nobody reads the hundredth warning."""
+    said = [text if len(text) <= _WARNING_LENGTH else f"{text[:_WARNING_LENGTH]}..." for text in warnings]
+    more = len(said) - _WARNINGS
+    return said if more <= 0 else [*said[:_WARNINGS], f"and {more:,} warnings more"]
+
+
 def batched(files: Sequence[PlannedFile]) -> list[PlanItem]:
     """Group files so that a child of the map has worthwhile work.
 
-    Of known sizes, up to 256 MB go into one child; of unknown ones as many as leave some forty children.
+    Of known sizes, up to 256 MB go into one child; of unknown ones as many as leave some forty children. Never more
+    than a child's input of 256 KiB has room for, whatever the files are called.
     """
     per_item = -(-len(files) // _ITEMS)
     groups: list[list[PlannedFile]] = []
     room = 0
     for planned in files:
         size = planned.file.bytes
-        if groups and (size <= room if size is not None else len(groups[-1]) < per_item):
+        fits = size <= room if size is not None else bool(groups) and len(groups[-1]) < per_item
+        if groups and fits and len(groups[-1]) < _ITEM_FILES:
             groups[-1].append(planned)
             room -= size or 0
         else:

@@ -5,6 +5,7 @@ looks for what that one made. A lost reply leaves the INTENT standing: the job i
 until it shows up, a person says `resubmit`, or the deadline ends the run.
 """
 
+import math
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
@@ -30,6 +31,7 @@ from haul.models.ledger import JobPhase, JobRecord, RunRecord, RunState
 from haul.ports import Connector, Found, JobReport, Site
 
 _ROUNDS = 10
+_PAUSE_SECONDS = 60
 _NOTHING_WAS_MADE = (
     RateLimitedError,
     RequestRejectedError,
@@ -37,8 +39,9 @@ _NOTHING_WAS_MADE = (
     MissingCapabilityError,
     QuotaExceededError,
     InvalidInputError,
+    LedgerBusyError,
 )
-"""Answers to a submission that prove there is no job."""
+"""Answers to a submission that prove there is no job; `LedgerBusyError`: new credentials could not even be read."""
 
 
 class _Next(Enum):
@@ -60,7 +63,7 @@ def fingerprint(export: Export, connector: Connector) -> str:
 def obtain(export: Export, connector: Connector, ledger: Ledger, *, site: Site, now: datetime) -> Export:
     """Get this run's job, or end the run JOINED; called again it finds what it made.
 
-    The export's `retry_after` seconds stand in `wait_seconds` where the vendor asked to come back later.
+    Where the vendor asked to come back later, for how long stands in `wait_seconds`.
 
     Raises:
         QuotaExceededError: nothing was submitted, the day's submissions are used up.
@@ -72,10 +75,17 @@ def obtain(export: Export, connector: Connector, ledger: Ledger, *, site: Site, 
         require_current(record, export.execution)
     export = export.model_copy(update={"fingerprint": fingerprint(export, connector)})
     for _ in range(_ROUNDS):
-        step = _step(export, connector, ledger, site=site, now=now)
+        try:
+            step = _step(export, connector, ledger, site=site, now=now)
+        except RateLimitedError as error:
+            return _later(export, error)  # whether there is a job is in the ledger: the next look begins there again
         if step is not _Next.AGAIN:
             return step
     raise LedgerBusyError("several runs want the same job at once")
+
+
+def _later(export: Export, error: RateLimitedError) -> Export:
+    return export.model_copy(update={"wait_seconds": math.ceil(error.retry_after or _PAUSE_SECONDS)})
 
 
 def _step(export: Export, connector: Connector, ledger: Ledger, *, site: Site, now: datetime) -> "Export | _Next":
@@ -161,7 +171,7 @@ def _submit(
     except _NOTHING_WAS_MADE as error:
         _withdraw(ledger, intent, error)
         if isinstance(error, RateLimitedError):
-            return export.model_copy(update={"job": Job(), "wait_seconds": round(error.retry_after or 60)})
+            return _later(export.model_copy(update={"job": Job()}), error)
         raise
     except VendorUnavailableError as error:
         if not error.sent:
@@ -254,17 +264,21 @@ def _look_for(
 ) -> "Export | _Next":
     """Somebody had the right to submit and was not heard of since: ask the vendor."""
     can = connector.capabilities
-    may_be_older = can.content_fixed_by_request and export.options.get("reuse_available_export", True)
-    for shown in _find(connector, export):
+    may_be_older = (
+        can.content_fixed_by_request and export.options.get("reuse_available_export", True) and not export.resubmit
+    )
+    found = _found_in_doubt(connector, export)
+    for shown in found or []:
+        # A live one of the same request is taken whatever its age: the vendor's clock may be behind ours.
+        live = shown.status in {JobStatus.RUNNING, JobStatus.UNKNOWN}
         made_since = shown.created_at is not None and shown.created_at >= record.intent_at.replace(microsecond=0)
-        if shown.status in {JobStatus.RUNNING, JobStatus.UNKNOWN, JobStatus.SUCCEEDED} and (
-            made_since or (may_be_older and is_whole(shown, connector, now=now))
-        ):
+        whole = made_since or (may_be_older and is_whole(shown, connector, now=now))
+        if live or (shown.status is JobStatus.SUCCEEDED and whole):
             seen = record.model_copy(update=_facts(shown) | {"phase": JobPhase.SUBMITTED, "attempt": export.attempt})
             current, won = ledger.put_job(seen, etag)
             return _with_job(export, current, now=now) if won else _Next.AGAIN
     a_person_says_so = export.resubmit and record.attempt < export.attempt
-    certainly_absent = can.lists_running_jobs and now - record.intent_at > can.listing_lag
+    certainly_absent = can.lists_running_jobs and found is not None and now - record.intent_at > can.listing_lag
     if a_person_says_so or certainly_absent:
         draft = record.model_copy(update={"attempt": export.attempt, "intent_at": now, "job_id": None})
         return _submit(export, connector, ledger, draft, etag, site=site, now=now)
@@ -300,16 +314,17 @@ def _published_meanwhile(owner: RunRecord, export: Export) -> bool:
 
 
 def _find(connector: Connector, export: Export) -> list[Found]:
-    """Look, where the vendor lists anything; a list that cannot be had now shows nothing."""
+    """Look, where the vendor lists anything."""
     can = connector.capabilities
-    if not (can.lists_finished_jobs or can.lists_running_jobs):
-        return []
+    return connector.find(export.request) if can.lists_finished_jobs or can.lists_running_jobs else []
+
+
+def _found_in_doubt(connector: Connector, export: Export) -> list[Found] | None:
+    """Look for a job that may exist; None where the list cannot be had now, which shows nothing either way."""
     try:
-        return connector.find(export.request)
+        return _find(connector, export)
     except TransientError:
-        if export.job.in_doubt:
-            return []
-        raise
+        return None
 
 
 def is_whole(shown: Found, connector: Connector, *, now: datetime) -> bool:

@@ -15,6 +15,7 @@ out by reading back: if it is ours, we won.
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,6 +50,8 @@ from haul.ports import ConflictError, Store, Stored, UnclearError
 
 _TRIES = 25
 _DURATIONS_KEPT = 30
+_READ_AT_ONCE = 10
+"""As many as boto3 keeps connections."""
 
 LIVE = frozenset({RunState.RUNNING, RunState.PUBLISHING})
 
@@ -175,8 +178,11 @@ class Ledger:
 
         if self.run(pipeline, run_id) is None:
             raise RunNotFoundError(f"{pipeline} has no run {run_id}")
-        self._create(keys.active(pipeline, run_id), LedgerDocument())
+        marker = keys.active(pipeline, run_id)
+        self._create(marker, LedgerDocument())
         record = self._update_run(pipeline, run_id, next_attempt)
+        # Whoever settled the attempt before may have taken the marker away only now.
+        self._create(marker, LedgerDocument())
         return Opened(record, ours=record.execution == execution)
 
     def run(self, pipeline: str, run_id: str) -> RunRecord | None:
@@ -186,7 +192,7 @@ class Ledger:
     def runs(self, pipeline: str) -> Iterator[str]:
         """The run_ids of a pipeline, oldest first."""
         prefix = keys.records(pipeline)
-        return (key.removeprefix(prefix) for key in self._store.keys(prefix))
+        return (key.removeprefix(prefix) for key in self._keys(prefix))
 
     def active_run(self, pipeline: str, run_id: str) -> RunRecord | None:
         """The record of an active run, made from its claim where the claimer died before it could."""
@@ -198,7 +204,7 @@ class Ledger:
     def active(self, pipeline: str | None = None) -> Iterator[tuple[str, str]]:
         """Pipeline and run_id of every run that nobody has settled yet, of one pipeline or of all."""
         prefix = f"{keys.ACTIVE}{pipeline}/" if pipeline else keys.ACTIVE
-        return (keys.run_of_active(key) for key in self._store.keys(prefix))
+        return (keys.run_of_active(key) for key in self._keys(prefix))
 
     def note(self, export: Export, *, next_poll_at: datetime | None = None) -> None:
         """Keep the attempt's state in its run.
@@ -249,22 +255,31 @@ class Ledger:
             return None if stale or current.told else current.model_copy(update={"told": True})
 
         if self._update_run(record.pipeline, record.run_id, marked).told:
-            self._store.delete(keys.active(record.pipeline, record.run_id))
+            self.forget_active(record.pipeline, record.run_id)
 
-    def told_late(self, record: RunRecord, *, now: datetime) -> bool:
-        """Keep that the run was said to be late; whether ours was the first word of it."""
-        won = False
+    def told_late(self, record: RunRecord, *, now: datetime) -> None:
+        """Keep that this attempt was said to be late."""
 
         def marked(current: RunRecord) -> RunRecord | None:
-            nonlocal won
-            won = current.late_told_at is None and current.state in LIVE
-            return current.model_copy(update={"late_told_at": now}) if won else None
+            same = current.execution == record.execution and current.state in LIVE
+            return current.model_copy(update={"late_told_at": now}) if same else None
 
         self._update_run(record.pipeline, record.run_id, marked)
-        return won
+
+    def is_told_unclaimed(self, execution: str) -> bool:
+        """Whether it was told that an execution ended before it had a run."""
+        return self._get(keys.unclaimed(digest(execution))) is not None
+
+    def told_unclaimed(self, execution: str) -> None:
+        self._create(keys.unclaimed(digest(execution)), LedgerDocument())
 
     def forget_active(self, pipeline: str, run_id: str) -> None:
-        self._store.delete(keys.active(pipeline, run_id))
+        """Nobody needs to look at the run any more, unless a rerun brings it back just now."""
+        key = keys.active(pipeline, run_id)
+        self._asked(lambda: self._store.delete(key))
+        record = self.run(pipeline, run_id)
+        if record and not record.told:
+            self._create(key, LedgerDocument())
 
     def _update_run(self, pipeline: str, run_id: str, change: Callable[[RunRecord], RunRecord | None]) -> RunRecord:
         updated = self._update(RunRecord, keys.record(pipeline, run_id), change)
@@ -280,8 +295,11 @@ class Ledger:
 
     def files(self, pipeline: str, run_id: str) -> list[FileRecord]:
         """What every file of the run came to so far, by number."""
-        found = [self._read(FileRecord, key) for key in self._store.keys(keys.files(pipeline, run_id))]
-        return [stored[0] for stored in found if stored]
+        found = self._keys(keys.files(pipeline, run_id))
+        # A result may have thousands of files, and one after the other they would outlast a function.
+        with ThreadPoolExecutor(_READ_AT_ONCE) as readers:
+            read = list(readers.map(lambda key: self._read(FileRecord, key), found))
+        return [stored[0] for stored in read if stored]
 
     def write_file(
         self, pipeline: str, run_id: str, n: int, change: Callable[[FileRecord | None], FileRecord | None]
@@ -440,7 +458,7 @@ class Ledger:
                 return latest.reserved
             # Read after `latest`: a manifest without a reservation has been through `latest`, and if that happens
             # only now, the write below fails and we look again.
-            if self._store.get(keys.manifest(pipeline, run_id)):
+            if self._get(keys.manifest(pipeline, run_id)):
                 return None
             if latest.reserved:
                 self.finish_publishing(pipeline, latest.reserved.run_id, bucket, now=now)
@@ -455,7 +473,7 @@ class Ledger:
         raise LedgerBusyError(f"too many runs of {pipeline} are being published at once")
 
     def manifest(self, pipeline: str, run_id: str) -> Manifest | None:
-        stored = self._store.get(keys.manifest(pipeline, run_id))
+        stored = self._get(keys.manifest(pipeline, run_id))
         return Manifest.model_validate_json(stored.body) if stored else None
 
     # Pipelines ----------------------------------------------------------------------------------------------------
@@ -466,7 +484,8 @@ class Ledger:
 
     def pipelines(self) -> Iterator[str]:
         """Every name below which the ledger has something."""
-        return (name for name in self._store.folders("ledger/") if not name.startswith("_"))
+        found = self._asked(lambda: list(self._store.folders("ledger/")))
+        return (name for name in found if not name.startswith("_"))
 
     def register(self, record: PipelineRecord) -> None:
         """Keep a pipeline as deployed; what was told about it stays told."""
@@ -477,19 +496,12 @@ class Ledger:
         self._upsert(PipelineRecord, keys.pipeline(record.pipeline), deployed)
 
     def unregister(self, name: str) -> None:
-        self._store.delete(keys.pipeline(name))
+        self._asked(lambda: self._store.delete(keys.pipeline(name)))
 
-    def told_stale(self, name: str, *, last: datetime, now: datetime) -> bool:
-        """Keep that the pipeline was said to be stale; whether it is the first word since it last published."""
-        won = False
-
-        def marked(record: PipelineRecord) -> PipelineRecord | None:
-            nonlocal won
-            won = record.stale_told_at is None or record.stale_told_at < last
-            return record.model_copy(update={"stale_told_at": now}) if won else None
-
-        self._update(PipelineRecord, keys.pipeline(name), marked)
-        return won
+    def told_stale(self, name: str, *, now: datetime) -> None:
+        """Keep that the pipeline was said to be stale."""
+        key = keys.pipeline(name)
+        self._update(PipelineRecord, key, lambda record: record.model_copy(update={"stale_told_at": now}))
 
     # Conditional writes -------------------------------------------------------------------------------------------
 
@@ -498,9 +510,15 @@ class Ledger:
         return (model.model_validate_json(stored.body), stored.etag) if stored else None
 
     def _get(self, key: str) -> Stored | None:
+        return self._asked(lambda: self._store.get(key))
+
+    def _keys(self, prefix: str) -> list[str]:
+        return self._asked(lambda: list(self._store.keys(prefix)))
+
+    def _asked[T](self, ask: Callable[[], T]) -> T:
         try:
-            return self._store.get(key)
-        except UnclearError as error:
+            return ask()
+        except (UnclearError, ConflictError) as error:
             raise LedgerBusyError(f"the ledger did not answer: {error}") from error
 
     def _create[D: LedgerDocument](self, key: str, document: D) -> tuple[D, bool]:

@@ -64,6 +64,7 @@ ADVICE: dict[str, str] = {
     "RetypedColumnError": _RUN + " --set options.retyped_column=warn      (once readers are ready for the new type)",
     "BaseMovedError": _RUN + "      (a new run starts from what is published now)",
     "IncompleteDownloadError": _RERUN + "      (spends no submission)",
+    "RowCountError": "ask the vendor which number is right; " + _RERUN + " --resubmit      (exports it anew)",
     "RunAbandonedError": "nothing      (a later attempt acts for the run)",
     "ExecutionLostError": _RERUN + "      (adopts the job, if there is one)",
     "CancelledError": _RERUN + "      (adopts the job, unless the vendor could cancel it)",
@@ -270,9 +271,10 @@ def _not_published(run: Run, place: Place) -> str:
     lines = [first, ""]
     if run.error:
         lines.append(f"  What   {run.error.message}")
-        seen = f"Readers still see {run.readers_see}." if run.readers_see else "Readers see nothing of it yet."
+        since = f" from {run.readers_since:%Y-%m-%d %H:%M}" if run.readers_since else ""
+        seen = f"Readers still see {run.readers_see}{since}." if run.readers_see else "Readers see nothing of it yet."
         lines.append(f"  Effect nothing was published. {seen}")
-        lines.append(f"  Vendor {_vendor_job(run)}")
+        lines.append(f"  Vendor {_vendor_job(run)}{_submissions(run)}")
     lines += [f"  Warning {warning}" for warning in _some(run.warnings)]
     if run.advice:
         lines.append(f"  Do     {run.advice}")
@@ -298,6 +300,12 @@ def _vendor_job(run: Run) -> str:
     if run.job.id and run.error and run.error.name == "ExportFailedError":
         return f"{job} failed."
     return f"{job} was submitted." if run.job.id else "nothing was submitted."
+
+
+def _submissions(run: Run) -> str:
+    if run.submissions_limit is None:
+        return ""
+    return f" {run.submissions_today} of {run.submissions_limit} submissions used today."
 
 
 def _more(run: Run, place: Place) -> str:

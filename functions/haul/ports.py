@@ -95,11 +95,11 @@ class Found:
 
 @dataclass(frozen=True)
 class JobReport:
-    """One look at a job. `reason` is why it failed; `partial` why a job that SUCCEEDED made only a part of it.
+    """One look at a job. `reason` is why it failed.
 
     `word` is the vendor's own where we did not know it. On a RUNNING job it says what contradicts that: such a look
-    counts as a failed poll. `evidence` are the vendor's documents worth keeping when a job ends, by name, without
-    links.
+    counts as a failed poll. `partial` says of a SUCCEEDED job why its result is only part of what was asked for.
+    `evidence` maps names to the vendor's own documents about the end of a job.
     """
 
     status: JobStatus

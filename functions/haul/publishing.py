@@ -5,12 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from haul import keys
-from haul.errors import IncompleteDownloadError, PermanentError, RunAbandonedError, RunNotFoundError, by_name
+from haul import jobs, keys
+from haul.errors import (
+    IncompleteDownloadError,
+    PermanentError,
+    ResultExpiredError,
+    RowCountError,
+    RunAbandonedError,
+    RunNotFoundError,
+    by_name,
+)
 from haul.ledger import Ledger, require_current, require_fit
 from haul.models.base import digest
 from haul.models.event import Outcome
-from haul.models.export import Contents, Dataset, Export, RemoteFile
+from haul.models.export import Contents, Dataset, Export, RemoteFile, Seller
 from haul.models.landed import LandedFile
 from haul.models.ledger import Draft, FileRecord, FileState, Latest, RunRecord, RunState
 from haul.models.manifest import (
@@ -29,22 +37,13 @@ from haul.ports import Landing, Site
 _INLINE_COLUMNS_BYTES = 1_000_000
 
 
-@dataclass(frozen=True)
-class Seller:
-    """What a manifest says about the vendor's side: see `haul.ports.Connector` and its capabilities."""
-
-    account: str
-    tenant: str | None
-    api: str
-    submissions_per_day: int | None
-
-
-def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller, site: Site, now: datetime) -> Export:
+def publish(export: Export, *, ledger: Ledger, landing: Landing, site: Site, now: datetime) -> Export:
     """Compare plan and records, and make the run visible by one conditional write.
 
     Raises:
         HaulError: of the first file that did not land, under its own name.
         IncompleteDownloadError: a planned file has no record.
+        RowCountError: the files and the vendor's counter disagree.
         BaseMovedError: another run published meanwhile, and this delta no longer fits.
         RunAbandonedError: this attempt was given up.
     """
@@ -53,12 +52,15 @@ def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller,
         raise RunNotFoundError(f"{export.pipeline} has no run {export.run_id}")
     if record.execution != export.execution or record.state not in {RunState.PUBLISHING, RunState.PUBLISHED}:
         require_current(record, export.execution)
-        contents, files = landed_files(export, ledger, landing)
+        try:
+            contents, files = landed_files(export, ledger, landing)
+        except ResultExpiredError:
+            _give_the_job_up(export, ledger)
+            raise
         latest = ledger.latest(export.pipeline)
         require_fit(export.follows(), latest)
         drafting = _Drafting(export, contents, files, latest, landing, now)
-        used = ledger.submissions(export.vendor, seller.account, now=now)
-        ledger.begin_publishing(export, drafting.draft(record, seller, site, used=used), now=now)
+        ledger.begin_publishing(export, drafting.draft(record, site, ledger), now=now)
     published = ledger.finish_publishing(export.pipeline, export.run_id, site.bucket, now=now)
     if published and published.error:
         raise (by_name(published.error.name) or PermanentError)(published.error.message)
@@ -66,6 +68,13 @@ def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller,
         raise RunAbandonedError(f"run {export.run_id} is not being published any more")
     manifest = keys.uri(site.bucket, keys.manifest(export.pipeline, export.run_id))
     return export.model_copy(update={"outcome": published.outcome, "manifest": manifest})
+
+
+def _give_the_job_up(export: Export, ledger: Ledger) -> None:
+    """What a rerun needs to know: this result is gone, so it may submit anew."""
+    account = export.seller.account if export.seller else ""
+    if found := ledger.job(export.vendor, account, export.fingerprint or ""):
+        jobs.end(ledger, found[0], "its result expired while it was downloaded")
 
 
 def landed_files(export: Export, ledger: Ledger, landing: Landing) -> tuple[Contents, list[FileRecord]]:
@@ -90,7 +99,14 @@ def landed_files(export: Export, ledger: Ledger, landing: Landing) -> tuple[Cont
                 f"the download of {file.vendor_name} stopped half-way, {_times(record.tries)}"
             )
         found.append(record)
+    _compare_rows(contents, found)
     return contents, found
+
+
+def _compare_rows(contents: Contents, files: Sequence[FileRecord]) -> None:
+    rows = _sum([file.landed.rows for file in files if file.landed])
+    if contents.expected_rows is not None and rows is not None and rows != contents.expected_rows:
+        raise RowCountError(f"the files hold {rows:,} rows, and the vendor counted {contents.expected_rows:,}")
 
 
 def _times(tries: int) -> str:
@@ -118,14 +134,17 @@ class _Drafting:
     landing: Landing
     now: datetime
 
-    def draft(self, record: RunRecord, seller: Seller, site: Site, *, used: int) -> Draft:
+    def draft(self, record: RunRecord, site: Site, ledger: Ledger) -> Draft:
         export = self.export
+        seller = export.seller or Seller(account="", api="")
+        limit = seller.submissions_per_day
+        used = ledger.submissions(export.vendor, seller.account, now=self.now) if limit is not None else 0
         datasets = [self._dataset(dataset) for dataset in self.contents.datasets]
         waited = _seconds(export.job.submitted_at or export.started_at, export.job.finished_seen_at)
         created = export.watermark.to_created_at
         manifest = Manifest(
-            outcome=Outcome.SUCCEEDED,
-            warnings=export.warnings,
+            outcome=Outcome.PARTIAL if export.partial else Outcome.SUCCEEDED,
+            warnings=[*([export.partial] if export.partial else []), *export.warnings],
             pipeline=export.pipeline,
             environment=export.environment,
             run_id=export.run_id,
@@ -147,7 +166,10 @@ class _Drafting:
             datasets=datasets,
             tables_added=self.contents.tables_added,
             tables_dropped=self.contents.tables_dropped,
-            evidence=[Evidence(what=what, uri=self._evidence_uri(what)) for what in self.contents.evidence],
+            evidence=[
+                Evidence(what=what, uri=self._evidence_uri(what))
+                for what in dict.fromkeys([*export.evidence, *self.contents.evidence])
+            ],
             classification=export.landing.classification,
             expires_on=_expires(export, self.now),
             run=RunFacts(
@@ -161,7 +183,7 @@ class _Drafting:
                 trigger=export.trigger,
             ),
             freshness=Freshness(vendor_created_to_published_s=round(_seconds(created, self.now)) if created else None),
-            cost_estimate=_cost(export, self.files, used=used, limit=seller.submissions_per_day),
+            cost_estimate=_cost(export, self.files, used=used, limit=limit),
         )
         learned = waited if export.job.submitted_at and not export.job.adopted else None
         return Draft(

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from haul.adapters.landing import S3Landing
     from haul.downloads import Downloader
     from haul.endings import Endings
-    from haul.publishing import Seller
 
 _CONFIG = Config(
     connect_timeout=5,
@@ -124,18 +123,6 @@ def check_secret(vendor: str, value: Mapping[str, Any]) -> None:
 
 def connector(of: Export | Download) -> Connector:
     return connect(of.vendor, of.connection, of.options)
-
-
-def seller(export: Export) -> "Seller":
-    from haul.publishing import Seller  # noqa: PLC0415 - only Publish needs it
-
-    connector = connect(export.vendor, export.connection, export.options)
-    return Seller(
-        account=connector.account,
-        tenant=connector.tenant,
-        api=connector.capabilities.api,
-        submissions_per_day=connector.capabilities.submissions_per_day,
-    )
 
 
 def downloader(wanted: Download) -> "Downloader":

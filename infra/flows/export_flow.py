@@ -1,7 +1,7 @@
 """The export flow: from an event to a manifest and a notice.
 
 Schedule export ─► Anything to do? ─► Wait ─► Check export ─► Ready? ─► (Wait | next)
-    Plan download ─► Download files (Distributed Map) ─► Publish ─► Notify
+    Plan download ─► Any files? ─► Download files (Distributed Map) ─► Publish ─► Notify
     any error before Notify ─► Abandon export ─► Published after all? ─► (Succeeded | Fail)
 """
 
@@ -131,7 +131,14 @@ class ExportFlow(Construct):
         for state in (schedule, check, plan, download, publish):
             state.add_catch(abandon, errors=_ANY, result_path="$.error")
 
-        plan.next(download).next(publish).next(notify)
+        # A delta without a change has no files, and whether a map takes an empty list is not documented.
+        files = (
+            sfn.Choice(self, "Any files?")
+            .when(sfn.Condition.number_equals("$.plan.items", 0), publish)
+            .otherwise(download.next(publish))
+        )
+        plan.next(files)
+        publish.next(notify)
         waiting = Waiting(self, "Waiting", check=check, ready=plan, ended=notify, otherwise=self._unexpected(abandon))
         anything = (
             sfn.Choice(self, "Anything to do?")

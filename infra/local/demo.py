@@ -179,8 +179,12 @@ class Demo:
         for line in [f"Subject: {notice.subject}", *notice.body.rstrip().splitlines()]:
             self._out.say(f"  {line}".rstrip())
 
-    def show_states(self, record: RunRecord) -> None:
+    def show_states(self) -> None:
         """What Step Functions did, and AWS would charge for."""
+        for record in self._records(PIPELINE):
+            self._show_states(record)
+
+    def _show_states(self, record: RunRecord) -> None:
         states = self._stack.states(record.execution)
         events = len(self._stack.history(record.execution))
         _title(self._out, f"States of {record.run_id}")
@@ -191,10 +195,6 @@ class Demo:
         self._out.say(
             f"  {len(states)} state transitions and {events} history events; {children_said} of the map besides"
         )
-
-    def show_states_of(self, pipeline: str) -> None:
-        for record in self._records(pipeline):
-            self.show_states(record)
 
 
 def _difference(path: Path, rows: int | None, truth: FileTruth | None) -> str | None:
@@ -273,7 +273,7 @@ def demo(out: Output) -> None:
             with phases.phase("the app is deployed"):
                 deploy(synthesized, STACK, session)
             with (
-                VisierSimulator(job_seconds=4, published=3) as visier,
+                VisierSimulator(job_seconds=3, published=3) as visier,
                 Stack(session, environment=ENVIRONMENT) as stack,
             ):
                 stack.listen()
@@ -291,16 +291,16 @@ def _show(demo: Demo, out: Output, phases: Phases) -> None:
         demo.export_in_full()
     with phases.phase("delta"):
         demo.export_the_difference()
-    with phases.phase("downstream pipeline"):
-        demo.see_downstream_out(2)
     with phases.phase("looking at what landed"):
         full, delta = demo.deliveries(PIPELINE)
-        copies = demo.deliveries(DOWNSTREAM)
         demo.show_files(full)
         demo.show_files(delta)
         demo.show_notice(2)
         _query(out, full, delta)
-        demo.show_states_of(PIPELINE)
+        demo.show_states()
+    with phases.phase("downstream pipeline"):
+        demo.see_downstream_out(2)
+        copies = demo.deliveries(DOWNSTREAM)
     out.say()
     every = [full, delta, *copies]
     wrong = [f"{name}: {what}" for delivery in every for name, what in delivery.wrong.items()]

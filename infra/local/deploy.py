@@ -50,7 +50,7 @@ def synthesize(out: Path, *, environment: str = "local") -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "infra.app"],
         cwd=ROOT,
-        env={**_without_aws(), "CDK_OUTDIR": str(out.absolute()), "HAUL_ENV": environment, **_QUIET},
+        env={**_without_aws(), "CDK_OUTDIR": str(out.absolute()), "HAUL_ENV": environment, **_COMPILING},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -149,12 +149,8 @@ def _resolved(name: str) -> str:
     return name.replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
 
 
-_QUIET = {
-    "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
-    "JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION": "1",
-    # Compiled modules are kept, or each synth would compile the CDK anew.
-    "PYTHONDONTWRITEBYTECODE": "",
-}
+# Compiled modules are kept, or each synth would compile the CDK anew.
+_COMPILING = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 def _without_aws() -> dict[str, str]:

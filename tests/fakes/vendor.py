@@ -65,6 +65,8 @@ class FakeVendor:
     cancelled: list[str] = field(default_factory=list)
     posts: int = 0
     files_per_result: int = 2
+    partial: str | None = None
+    expected_rows: int | None = None
 
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
         version = self.newest if request["version"] == "@latest" else request["version"]
@@ -114,7 +116,15 @@ class FakeVendor:
         found = self.job(job.id or "")
         if found.status is JobStatus.SUCCEEDED and not self._lives(found):
             return JobReport(JobStatus.EXPIRED)
-        return JobReport(found.status, found.result_id, self._expires(found), reason="it broke")
+        ended = found.status is not JobStatus.RUNNING
+        return JobReport(
+            found.status,
+            found.result_id,
+            self._expires(found),
+            reason="it broke",
+            partial=self.partial,
+            evidence={"final-status": {"job": found.id}} if ended else {},
+        )
 
     def contents(self, job: Job, request: Mapping[str, Any]) -> Contents:
         assert any(each.request == dict(request) for each in self.jobs)
@@ -126,7 +136,10 @@ class FakeVendor:
         ]
         column = Column(name="id", vendor_type="String", type="string")
         return Contents(
-            datasets=[Dataset(name="T", table="T", columns=[column])], files=files, evidence={"details": {}}
+            datasets=[Dataset(name="T", table="T", columns=[column])],
+            files=files,
+            evidence={"details": {}},
+            expected_rows=self.expected_rows,
         )
 
     def open(self, file: RemoteFile, job: Job) -> DownloadSource:
@@ -164,9 +177,12 @@ def created(version: str) -> datetime:
     return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=int(version) % 100_000)
 
 
-def fake_land_file(open_source: object, landing: Landing, key: str, **_: Any) -> LandedFile:
+def fake_land_file(
+    open_source: object, landing: Landing, key: str, *, may_finish: Callable[[], None], **_: Any
+) -> LandedFile:
     """Land a file without a network: the bytes are its key."""
     del open_source
+    may_finish()
     body = key.encode()
     checksum = _crc(body)
     version = landing.put(key, body, checksum=checksum, content_type="text/plain")

@@ -20,6 +20,7 @@ from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome
 from haul.models.export import Download, Export, JobStatus, PlanItem
+from haul.models.landed import LandedFile
 from haul.models.ledger import RunRecord
 from haul.ports import Connector, Execution, ExecutionState, Notice, Site, Store
 from tests.fakes.landing import FakeLanding
@@ -68,6 +69,7 @@ class World:
         self.site = Site(environment="test", bucket=BUCKET)
         self.executions: dict[str, Run] = {}
         self.notices: list[Notice] = []
+        self.downloads_fail: list[HaulError] = []
         self.before_write: Callable[[str], Fault | None] = lambda _: None
         self._arns = count(1)
         self._writers = count(1)
@@ -126,10 +128,11 @@ class World:
         """EventBridge says how an execution ended, once more or for the first time."""
         if execution.status in {"FAILED", "ABORTED", "TIMED_OUT"}:
             ending = Ending(execution.arn, execution.status, execution.error, execution.cause, execution.event)
-            self._endings().abandon(ending, now=self.now)
+            self.endings().abandon(ending, now=self.now)
 
     def sweep(self) -> None:
-        self._endings().sweep(now=self.now)
+        for error in self.endings().sweep(now=self.now).failures.values():
+            raise error
 
     # One Lambda ---------------------------------------------------------------------------------------------------
 
@@ -173,7 +176,7 @@ class World:
                 event=state or execution.event,
                 run_id=state.get("run_id"),
             )
-            ended = self._endings().abandon(ending, now=now)
+            ended = self.endings().abandon(ending, now=now)
             return {"published": ended.published, "error": ended.error, "cause": ended.cause}
         export = Export.model_validate(state)
         if step.startswith("download"):
@@ -184,14 +187,18 @@ class World:
     def _decide(self, step: str, export: Export, now: datetime) -> Export:
         match step:
             case "check":
-                return exports.check(export, ledger=self.ledger(), connector=self.vendor, site=self.site, now=now)
+                return exports.check(
+                    export,
+                    ledger=self.ledger(),
+                    connector=self.vendor,
+                    landing=self.landing,
+                    site=self.site,
+                    now=now,
+                )
             case "plan":
                 return exports.plan(export, ledger=self.ledger(), connector=self.vendor, landing=self.landing)
             case "publish":
-                seller = publishing.Seller(self.vendor.account, None, "v0", 10)
-                return publishing.publish(
-                    export, ledger=self.ledger(), landing=self.landing, seller=seller, site=self.site, now=now
-                )
+                return publishing.publish(export, ledger=self.ledger(), landing=self.landing, site=self.site, now=now)
         raise AssertionError(step)
 
     def _download(self, export: Export, number: int) -> None:
@@ -214,15 +221,20 @@ class World:
             ledger=self.ledger(),
             connector=self.vendor,
             landing=self.landing,
-            land_file=fake_land_file,
+            land_file=self._land_file,
             pause=lambda _: None,
             clock=lambda: self.now,
         ).run()
 
+    def _land_file(self, *given: Any, **named: Any) -> LandedFile:
+        if self.downloads_fail:
+            raise self.downloads_fail.pop(0)
+        return fake_land_file(*given, **named)
+
     def _notify(self, execution: Run, export: Export) -> dict[str, Any]:
         record = self.ledger().run(export.pipeline, export.run_id)
         if record and record.execution == execution.arn:
-            self._endings().settle(record, now=self.now)
+            self.endings().settle(record, now=self.now)
         return {}
 
     def _caught(self, execution: Run, step: str, error: str, cause: str) -> None:
@@ -275,7 +287,7 @@ class World:
     def _before_write(self, key: str) -> Fault | None:
         return self.before_write(key)
 
-    def _endings(self) -> Endings:
+    def endings(self) -> Endings:
         return Endings(
             ledger=self.ledger(),
             landing=self.landing,

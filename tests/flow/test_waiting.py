@@ -21,7 +21,7 @@ _NONE_LEFT = {"X-RateLimit-Remaining-Minute": "0", "Date": "Sun, 22 Nov 2026 05:
 @pytest.fixture(scope="module", autouse=True)
 def stories(new_customer: NewCustomer) -> Stories:
     """Every story, begun."""
-    told = Stories(at_once=12)
+    told = Stories(at_once=6)
 
     def begin(name: str, customer: Customer, request: Json = NO_FILES, **fields: Any) -> None:
         told.begin(name, customer, request, **fields)
@@ -52,8 +52,8 @@ def stories(new_customer: NewCustomer) -> Stories:
     exhausted.visier.fault("GET", _POLL, status=429, headers=_NONE_LEFT)
     begin("exhausted", exhausted)
 
-    expired = new_customer("expired", job_seconds=1.5)
-    expired.visier.fault("GET", _POLL, skip=1, also="expire-tokens")
+    expired = new_customer("expired")
+    expired.visier.fault("GET", _POLL, also="expire-tokens")
     begin("expired token", expired)
 
     overtaken = new_customer("overtaken", published=3)
@@ -157,7 +157,7 @@ def test_a_token_that_expires_while_the_job_runs_is_renewed(stories: Stories) ->
     customer, end = stories["expired token"].customer, stories["expired token"].end
 
     assert end.status == "SUCCEEDED"
-    assert [call.status for call in customer.visier.log if _POLL in call.path][1] == 401
+    assert [call.status for call in customer.visier.log if _POLL in call.path][:2] == [401, 200]
     assert customer.submissions == 1
 
 

@@ -92,6 +92,14 @@ def test_an_unknown_status_is_not_waited_on_for_ever(flow: State) -> None:
     assert flow["States"]["Unexpected status"]["Next"] == "Abandon export"
 
 
+def test_a_result_without_files_needs_no_map(flow: State) -> None:
+    files = flow["States"]["Any files?"]
+
+    assert flow["States"]["Plan download"]["Next"] == "Any files?"
+    assert files["Choices"] == [{"Variable": "$.plan.items", "NumericEquals": 0, "Next": "Publish"}]
+    assert files["Default"] == "Download files"
+
+
 def test_a_child_never_fails_and_says_nothing(flow: State) -> None:
     child = flow["States"]["Download files"]["ItemProcessor"]
 

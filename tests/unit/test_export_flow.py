@@ -1,13 +1,17 @@
 """The flow's decisions, stepped as the state machine steps them, in memory."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from haul.errors import RateLimitedError, ResultExpiredError, VendorUnavailableError
 from haul.models.event import Outcome
-from haul.models.export import JobStatus
+from haul.models.export import Contents, Job, JobStatus
 from haul.models.ledger import RunState
+from haul.ports import Found, Known, Prepared
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
 from tests.fakes.world import World, fake_vendor
 
@@ -255,6 +259,69 @@ def test_what_published_stays_published_though_its_execution_was_stopped_half_wa
     assert len(world.manifests()) == 1
 
 
+def test_a_job_that_delivers_only_part_is_published_and_says_so() -> None:
+    world = World(partial="7.6 % of its tasks failed")
+
+    execution = world.run(world.start())
+
+    (record,) = world.records()
+    manifest = world.ledger().manifest("people", record.run_id)
+    assert execution.status == "SUCCEEDED"
+    assert record.outcome is Outcome.PARTIAL
+    assert manifest is not None
+    assert manifest.outcome is Outcome.PARTIAL
+    assert manifest.warnings == ["7.6 % of its tasks failed"]
+    assert [notice.detail["outcome"] for notice in world.notices] == ["PARTIAL"]
+
+
+def test_what_the_vendor_says_of_the_end_of_a_job_is_kept() -> None:
+    world = World()
+    execution = world.run(world.start(), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+
+    world.run(execution, finish=False)
+
+    (record,) = world.records()
+    assert world.landing.read(f"evidence/people/{record.run_id}/final-status.json") == b'{"job": "j1"}'
+
+
+def test_files_with_other_rows_than_the_vendor_counted_are_not_published() -> None:
+    world = World(expected_rows=3)
+
+    execution = world.run(world.start())
+
+    assert execution.error == "RowCountError"
+    assert execution.cause == "the files hold 2 rows, and the vendor counted 3"
+    assert world.manifests() == []
+
+
+def test_a_result_that_expires_while_it_is_downloaded_is_submitted_anew_by_a_rerun() -> None:
+    world = World()
+    execution = world.run(world.start(), until="download 0")
+    world.downloads_fail = [ResultExpiredError("T_part0.csv.gz is gone")]
+    world.run(execution)
+    world.pass_hours(24 * 15)
+
+    world.run(world.rerun(world.records()[0]))
+
+    assert execution.error == "ResultExpiredError"
+    assert [notice.detail["outcome"] for notice in world.notices] == ["EXPIRED", "SUCCEEDED"]
+    assert world.vendor.posts == 2
+
+
+def test_a_failure_notice_says_what_the_day_has_left_and_what_readers_have() -> None:
+    world = World()
+    world.run(world.start())
+    world.vendor.newest = "7000002"
+    execution = world.run(world.start(), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+
+    world.run(execution, finish=False)
+
+    assert "2 of 10 submissions used today." in world.notices[-1].body
+    assert "Readers still see 7000001 from 2026-11-22 12:00." in world.notices[-1].body
+
+
 def test_a_delta_waits_for_the_one_before_it() -> None:
     """A delta from a version that readers no longer have when it is done would break what they keep."""
     world = World()
@@ -349,3 +416,155 @@ def test_wrong_input_fails_before_anything_is_submitted(event: dict[str, object]
     assert says in (execution.cause or "")
     assert world.vendor.posts == 0
     assert [notice.detail["error"] for notice in world.notices] == [error]
+
+
+def test_a_rerun_looks_soon_at_a_job_that_may_have_ended_long_ago() -> None:
+    world = World()
+    world.run(world.start(limits={"deadline": "PT6H"}), finish=False)
+    world.vendor.finish()
+    world.pass_hours(48)
+
+    begun = world.now
+    execution = world.run(world.rerun(world.records()[0]))
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+    assert (world.now - begun).total_seconds() <= 10
+
+
+def test_a_rate_limit_on_the_way_to_a_submission_is_a_longer_wait() -> None:
+    """Calls of an hour may be used up, and no retry of the state machine waits for so long."""
+    world = World()
+    execution = world.start()
+    look = world.vendor.find
+
+    def refuse(request: Mapping[str, Any]) -> list[Found]:
+        world.vendor.find = look  # type: ignore[method-assign]
+        raise RateLimitedError(f"{len(request)} calls too many", retry_after=1800)
+
+    world.vendor.find = refuse  # type: ignore[method-assign]
+    world.step(execution)
+
+    assert execution.state["wait_seconds"] == 1800
+    world.run(execution)
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_rate_limit_while_symbols_are_resolved_is_a_longer_wait() -> None:
+    world = World()
+    execution = world.start()
+    prepare = world.vendor.prepare
+
+    def refuse(request: Mapping[str, Any], known: Known) -> Prepared:
+        world.vendor.prepare = prepare  # type: ignore[method-assign]
+        raise RateLimitedError(f"{len(request)} calls too many for {known}", retry_after=1800)
+
+    world.vendor.prepare = refuse  # type: ignore[method-assign]
+    world.step(execution)
+
+    assert execution.step == "check"
+    assert execution.state["wait_seconds"] == 1800
+    world.run(execution)
+    assert execution.status == "SUCCEEDED"
+    assert execution.state["request"] == {"version": "7000001"}
+    assert world.vendor.posts == 1
+
+
+def test_a_rate_limit_that_never_ends_is_bounded_by_the_deadline() -> None:
+    world = World()
+    execution = world.start(limits={"deadline": "PT1H"})
+
+    def refuse(request: Mapping[str, Any], known: Known) -> Prepared:
+        raise RateLimitedError(f"{len(request)} calls too many for {known}", retry_after=1800)
+
+    world.vendor.prepare = refuse  # type: ignore[method-assign]
+    world.run(execution)
+
+    assert execution.error == "DeadlineExceededError"
+    assert world.outcomes() == [Outcome.FAILED]
+
+
+def test_a_list_that_cannot_be_had_does_not_show_that_there_is_no_job() -> None:
+    """The vendor lists running jobs, so an absent one frees the submission: but only one that was looked for."""
+    world = World(submit_faults=["lost-reply"], capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.run(world.start(), until="check")
+    look = world.vendor.find
+
+    def outage(request: Mapping[str, Any]) -> list[Found]:
+        raise VendorUnavailableError(f"503 for {request}")
+
+    world.vendor.find = outage  # type: ignore[method-assign]
+    world.pass_hours(1)
+    world.step(execution)
+    world.vendor.find = look  # type: ignore[method-assign]
+    world.run(execution)
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_live_job_of_a_vendor_whose_clock_is_behind_is_found_all_the_same() -> None:
+    world = World(submit_faults=["lost-reply"], capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.run(world.start(), until="check")
+    world.vendor.jobs[0].made_at -= timedelta(minutes=3)
+    world.pass_hours(1)
+
+    world.step(execution)
+    world.run(execution)
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 1
+
+
+def test_a_person_who_wants_a_new_result_does_not_get_the_old_one_back_after_a_lost_reply() -> None:
+    world = World(expected_rows=7)
+    world.run(world.start())
+    world.vendor.expected_rows = None
+    world.vendor.submit_faults = ["lost-reply"]
+    world.pass_hours(1)
+
+    execution = world.run(world.rerun(world.records()[0], resubmit=True), until="check")
+    world.step(execution)
+    world.run(execution)
+
+    (record,) = world.records()
+    assert record.outcome is Outcome.SUCCEEDED
+    assert record.export is not None
+    assert record.export.job.result_id == "result-of-j2"
+
+
+def test_an_expired_result_does_not_end_the_job_that_another_run_submitted_since() -> None:
+    world = World()
+    first = world.run(world.start("people"), until="check")
+    shared = world.run(world.start("archive"), until="check")
+    world.vendor.finish()
+    world.run(shared, until="plan")
+    world.abort(first)
+    world.rule(first)
+    again = world.run(world.rerun(world.records()[0], resubmit=True), until="check")
+    world.vendor.jobs[0].finished_at = world.now - timedelta(days=15)
+
+    world.step(shared)
+    third = world.run(world.start("audit"), until="check")
+
+    assert shared.error == "ResultExpiredError"
+    assert world.vendor.posts == 2
+    assert [job.id for job in world.vendor.live()] == ["j2"]
+    assert third.state["job"]["id"] == again.state["job"]["id"] == "j2"
+
+
+def test_thousands_of_warnings_do_not_outgrow_the_state() -> None:
+    world = World()
+    contents = world.vendor.contents
+
+    def warned(job: Job) -> Contents:
+        texts = [f'Employee.Column_{n}: Visier type "Decimal" is unknown; taken as text' for n in range(5000)]
+        return contents(job).model_copy(update={"warnings": texts})
+
+    world.vendor.contents = warned  # type: ignore[method-assign]
+    execution = world.run(world.start())
+
+    assert execution.status == "SUCCEEDED"
+    assert len(json.dumps(execution.state)) < 64 * 1024
+    assert execution.state["warnings"][-1] == "and 4,900 warnings more"

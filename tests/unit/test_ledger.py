@@ -1,5 +1,6 @@
 """The ledger's documents, each with its decision, over S3's conditional semantics in memory."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import ANY
@@ -233,13 +234,55 @@ def test_the_days_submissions_end_at_the_limit_less_the_reserve_and_begin_anew_w
 def test_a_deployment_keeps_what_was_told_about_a_pipeline() -> None:
     ledger = Ledger(MemoryStore())
     ledger.register(PipelineRecord(pipeline="people", event={}, deployed_at=NOON))
-    told = ledger.told_stale("people", last=NOON, now=NOON + timedelta(days=1))
+    ledger.told_stale("people", now=NOON + timedelta(days=1))
 
     ledger.register(PipelineRecord(pipeline="people", event={"n": 2}, deployed_at=NOON + timedelta(days=2)))
 
-    assert told
-    assert not ledger.told_stale("people", last=NOON, now=NOON + timedelta(days=2))
-    assert ledger.told_stale("people", last=NOON + timedelta(days=3), now=NOON + timedelta(days=5))
+    kept = ledger.pipeline("people")
+    assert kept is not None
+    assert kept.event == {"n": 2}
+    assert kept.stale_told_at == NOON + timedelta(days=1)
+
+
+@pytest.mark.parametrize("when", ["before the rerun's transition", "after the rerun"])
+def test_a_run_that_is_rerun_while_its_end_is_being_told_stays_active(when: str) -> None:
+    """Else nobody would find it, should its new execution end without a word."""
+    store = _StoreWithPause()
+    ledger = Ledger(store)
+    record = opened(ledger)
+    ended, _ = ledger.abandon(record, Outcome.FAILED, ERROR, now=NOON)
+    again = a_start(rerun={"run_id": record.run_id})
+
+    if when == "after the rerun":
+        store.before_delete = lambda: Ledger(store).open_run(again, {}, "second", now=NOON)
+        ledger.told(ended)
+    else:
+        store.before_replace = lambda: ledger.told(ended)
+        Ledger(store).open_run(again, {}, "second", now=NOON)
+
+    now = ledger.run("people", record.run_id)
+    assert now is not None
+    assert now.state is RunState.RUNNING
+    assert list(ledger.active()) == [("people", record.run_id)]
+
+
+class _StoreWithPause(MemoryStore):
+    """Lets somebody else act before the next delete or replacement."""
+
+    before_delete: Callable[[], object] | None = None
+    before_replace: Callable[[], object] | None = None
+
+    def delete(self, key: str) -> None:
+        meanwhile, self.before_delete = self.before_delete, None
+        if meanwhile:
+            meanwhile()
+        super().delete(key)
+
+    def replace(self, key: str, body: str, etag: str) -> str:
+        meanwhile, self.before_replace = self.before_replace, None
+        if meanwhile:
+            meanwhile()
+        return super().replace(key, body, etag)
 
 
 def test_a_settled_run_is_no_longer_active() -> None:

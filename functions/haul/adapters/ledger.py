@@ -1,6 +1,7 @@
 """The ledger's store: S3 with conditional writes."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,38 +34,42 @@ class S3Store:
             raise UnclearError(key) from error
 
     def create(self, key: str, body: str) -> str:
-        try:
+        with self._words(key):
             return self._client.put_object(
                 Bucket=self._bucket, Key=key, Body=body.encode(), ContentType="application/json", IfNoneMatch="*"
             )["ETag"]
-        except ClientError as error:
-            raise self._named(error, key) from error
-        except BotoCoreError as error:
-            raise UnclearError(key) from error
 
     def replace(self, key: str, body: str, etag: str) -> str:
-        try:
+        with self._words(key):
             return self._client.put_object(
                 Bucket=self._bucket, Key=key, Body=body.encode(), ContentType="application/json", IfMatch=etag
             )["ETag"]
-        except ClientError as error:
-            raise self._named(error, key) from error
-        except BotoCoreError as error:
-            raise UnclearError(key) from error
 
     def delete(self, key: str) -> None:
-        self._client.delete_object(Bucket=self._bucket, Key=key)
+        with self._words(key):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
 
     def keys(self, prefix: str) -> Iterator[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        return (found["Key"] for page in pages for found in page.get("Contents", []))
+        with self._words(prefix):
+            yield from (found["Key"] for page in pages for found in page.get("Contents", []))
 
     def folders(self, prefix: str) -> Iterator[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=prefix, Delimiter="/"
         )
-        found = (each["Prefix"] for page in pages for each in page.get("CommonPrefixes", []))
-        return (name.removeprefix(prefix).rstrip("/") for name in found)
+        with self._words(prefix):
+            found = (each["Prefix"] for page in pages for each in page.get("CommonPrefixes", []))
+            yield from (name.removeprefix(prefix).rstrip("/") for name in found)
+
+    @contextmanager
+    def _words(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            raise self._named(error, key) from error
+        except BotoCoreError as error:
+            raise UnclearError(key) from error
 
     def _named(self, error: ClientError, key: str) -> Exception:
         code = code_of(error)

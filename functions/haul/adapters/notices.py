@@ -3,6 +3,9 @@
 import json
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from haul.adapters.refusals import code_of
 from haul.errors import LedgerBusyError
 from haul.ports import Notice
 
@@ -21,6 +24,13 @@ class AwsNotifier:
         self._events = events
 
     def tell(self, notice: Notice) -> None:
+        try:
+            self._tell(notice)
+        except (ClientError, BotoCoreError) as error:
+            why = code_of(error) if isinstance(error, ClientError) else type(error).__name__
+            raise LedgerBusyError(f"a notice was not taken: {why}") from error
+
+    def _tell(self, notice: Notice) -> None:
         answer = self._events.put_events(
             Entries=[
                 {

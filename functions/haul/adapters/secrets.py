@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from haul.errors import InvalidSecretError, LedgerBusyError, UnknownConnectionError
 
@@ -43,6 +43,8 @@ class Secret:
             if code in _REFUSED:
                 raise UnknownConnectionError(f"connection: no right to read the secret {self._name}") from error
             raise LedgerBusyError(f"Secrets Manager answers {code}") from error
+        except BotoCoreError as error:
+            raise LedgerBusyError(f"Secrets Manager did not answer: {type(error).__name__}") from error
         try:
             value = json.loads(text)
         except ValueError:

@@ -36,6 +36,10 @@ _Env = Annotated[
     str | None,
     typer.Option("--env", "-e", envvar="HAUL_ENV", metavar="NAME", help="dev, prod, local", show_default=False),
 ]
+# Behind a command without the variable: it would win over an --env that stands before the command.
+_EnvAfter = Annotated[
+    str | None, typer.Option("--env", "-e", metavar="NAME", help="dev, prod, local", show_default=False)
+]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else there.")]
 _Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it to its end; the exit status says how it ended.")]
 _Run = Annotated[
@@ -73,7 +77,7 @@ def _command(group: typer.Typer, name: str, **settings: Any) -> Callable[[Act], 
         added = [
             inspect.Parameter("context", keyword, annotation=typer.Context),
             *own,
-            inspect.Parameter("env", keyword, default=None, annotation=_Env),
+            inspect.Parameter("env", keyword, default=None, annotation=_EnvAfter),
             inspect.Parameter("as_json", keyword, default=False, annotation=_Json),
         ]
         command.__signature__ = inspect.Signature(added)  # type: ignore[attr-defined]  # what inspect reads first

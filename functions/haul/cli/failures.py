@@ -10,7 +10,8 @@ from enum import IntEnum
 
 from botocore import exceptions as aws
 
-from haul.errors import HaulError, InvalidEventError, QuotaExceededError, RunNotFoundError
+from haul.errors import HaulError, InvalidEventError, QuotaExceededError, RunNotFoundError, TransientError
+from haul.ports import UnclearError
 
 
 class Exit(IntEnum):
@@ -34,8 +35,11 @@ class CommandError(Exception):
         self.hint = hint
 
 
-EXPECTED = (CommandError, HaulError, aws.BotoCoreError, aws.ClientError)
+EXPECTED = (CommandError, HaulError, UnclearError, aws.BotoCoreError, aws.ClientError)
 """What `explain` has words for."""
+
+PASSING = (TransientError, UnclearError, aws.HTTPClientError, aws.ConnectionError)
+"""What may be over in a moment; whoever watches for hours waits for that."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ def explain(error: Exception) -> Explained:
             return Explained(name, str(error), Exit.USAGE)
         case HaulError():
             return Explained(name, str(error), Exit.FAILED)
+        case UnclearError():
+            return Explained(name, f"S3 does not answer: {error}", Exit.FAILED, "Try again.")
         case _:
             return _explain_aws(error)
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from haul import keys
 from haul.cli import words
 from haul.cli.deployment import Deployment
-from haul.cli.failures import CommandError, Exit
+from haul.cli.failures import PASSING, CommandError, Exit
 from haul.cli.output import Output
 from haul.errors import QuotaExceededError
 from haul.ledger import LIVE
@@ -28,6 +28,7 @@ from haul.ports import ExecutionState
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _PATIENCE = timedelta(seconds=10)
 _LINE_EVERY = 5.0
+_FAILURES_ALLOWED = 10
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 type FindRun = Callable[[], RunRecord | None]
@@ -93,13 +94,22 @@ def exit_code(progress: Progress) -> Exit:
 def follow(deployment: Deployment, execution: str, find: FindRun) -> Iterator[Progress]:
     """Look at a run again and again, ever less often, until it has ended and people were told.
 
-    `find` looks the run up; it may not be there yet.
+    `find` looks the run up; it may not be there yet. A look that fails is tried again, so many times in a row.
     """
     looking = _Looking(deployment, execution, find)
     seconds = _FIRST_PAUSE
     known: object = None
+    failures = 0
     while True:
-        progress = looking.look()
+        try:
+            progress = looking.look()
+        except PASSING:
+            failures += 1
+            if failures >= _FAILURES_ALLOWED:
+                raise
+            deployment.pause(_LONGEST_PAUSE)
+            continue
+        failures = 0
         yield progress
         if _has_ended(progress):
             return

@@ -17,7 +17,6 @@ def lambda_handler(export: Export, context: LambdaContext) -> dict[str, Any]:  #
         export,
         ledger=wiring.ledger(),
         landing=wiring.landing(),
-        seller=wiring.seller(export),
         site=wiring.site(),
         now=wiring.now(),
     )

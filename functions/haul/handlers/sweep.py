@@ -23,4 +23,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
     metrics.add_metric("RunsSwept", MetricUnit.Count, len(swept.abandoned) + len(swept.settled))
     metrics.add_metric("RunsLate", MetricUnit.Count, len(swept.late))
     metrics.add_metric("PipelinesStale", MetricUnit.Count, len(swept.stale))
+    for name, error in swept.failures.items():
+        logger.error("not swept", exc_info=error, extra={"swept": name})
+    if swept.failures:
+        # Lambda tries an asynchronous invocation again, then keeps it where the alarm on dead letters sees it.
+        raise next(iter(swept.failures.values()))
     return found

@@ -49,6 +49,15 @@ class Watermark(Document):
     model_config = {"populate_by_name": True}
 
 
+class Seller(Document):
+    """Whose API it is that the run uses: whose quota and jobs `account` names, and what its capabilities say."""
+
+    account: str
+    tenant: str | None = None
+    api: str
+    submissions_per_day: int | None = None
+
+
 class PlanRef(Document):
     """Where the plan is: too long for a state, so it lies in the ledger.
 
@@ -103,6 +112,7 @@ class Export(Document):
     status: JobStatus = JobStatus.RUNNING
     outcome: Outcome | None = None
     joined: str | None = None
+    seller: Seller | None = None
     fingerprint: str | None = None
     job: Job = Job()
     wait_seconds: int = 0
@@ -112,6 +122,8 @@ class Export(Document):
     plan: PlanRef | None = None
     manifest: str | None = None
     message: str | None = None
+    partial: str | None = None
+    evidence: list[str] = []
 
     def follows(self) -> str | None:
         """The version that must be the published one for this delta to fit; None where a person named the base."""
@@ -184,8 +196,8 @@ class RemoteFile(Document):
 class Contents(Document):
     """Everything that a finished result consists of.
 
-    `evidence` maps a document's name, such as `export-details`, to the vendor's own JSON. `expected_rows` is how many
-    rows the vendor counts in all files together, where that has to be right.
+    `evidence` maps a document's name, such as `export-details`, to the vendor's own JSON. `expected_rows` is the
+    vendor's counter, where the rows in the files must come to the same.
     """
 
     datasets: list[Dataset]

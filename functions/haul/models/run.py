@@ -10,7 +10,8 @@ from haul.models.export import ExportError, Job, Watermark
 class Run(Document):
     """A run that ended. A later attempt replaces it.
 
-    `readers_see` is the version that readers of the pipeline's manifests have, after this run.
+    `readers_see` is the version that readers of the pipeline's manifests have, after this run, `readers_since` when
+    they got it. `submissions_today` counts the account's jobs of the day (UTC) against `submissions_limit`.
     """
 
     version: Literal[1] = 1
@@ -31,6 +32,9 @@ class Run(Document):
     watermark: Watermark = Watermark()
     job: Job = Job()
     readers_see: str | None = None
+    readers_since: Instant | None = None
+    submissions_today: int | None = None
+    submissions_limit: int | None = None
     claimed_at: Instant
     started_at: Instant
     ended_at: Instant

@@ -38,6 +38,7 @@ def land_file(
     verify: Literal["full", "length"] = "full",
     sha256: bool = False,
     on_upload: Callable[[str | None], None] = lambda _: None,
+    may_finish: Callable[[], None] = lambda: None,
     tuning: Tuning | None = None,
 ) -> LandedFile:
     """Land one file, or leave nothing behind.
@@ -54,6 +55,7 @@ def land_file(
             show a file that ended early, and it is verified in full.
         sha256: compute that too.
         on_upload: told the id of a multipart upload before its first part, and None when it has ended.
+        may_finish: asked when the file is verified and about to become visible; what it raises leaves nothing behind.
         tuning: for tests and for large files.
 
     Raises:
@@ -93,6 +95,7 @@ def land_file(
                     upload.filled(data)
             _compare(file, body)
             found = check.finish()
+            may_finish()
             version_id = upload.finish()
     return LandedFile(
         uri=keys.uri(landing.bucket, upload.key),

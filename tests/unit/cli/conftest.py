@@ -122,10 +122,12 @@ class Haul:
     deployment: Deployment
     store: OneBucket
 
-    def __call__(self, *arguments: str, stdin: str | None = None, env: str | None = "test") -> Result:
+    def __call__(
+        self, *arguments: str, stdin: str | None = None, env: str | None = "test", variable: str | None = None
+    ) -> Result:
         invocation = Invocation(find=self._find)
         chosen = ["--env", env] if env else []
-        environment = {"HAUL_ENV": None, "AWS_ENDPOINT_URL": None}
+        environment = {"HAUL_ENV": variable, "AWS_ENDPOINT_URL": None}
         return CliRunner(env=environment).invoke(app, [*chosen, *arguments], input=stdin, obj=invocation)
 
     def _find(self, environment: str) -> Deployment:

@@ -16,9 +16,18 @@ from tests.unit.cli.conftest import Haul
 def test_the_environment_may_stand_before_or_after_the_command_or_in_a_variable(haul: Haul) -> None:
     before = haul("runs", env="test")
     after = haul("runs", "--env", "test", env=None)
+    variable = haul("runs", env=None, variable="test")
 
-    assert (before.exit_code, after.exit_code) == (0, 0)
-    assert before.stdout == after.stdout == "no runs yet\n"
+    assert (before.exit_code, after.exit_code, variable.exit_code) == (0, 0, 0)
+    assert before.stdout == after.stdout == variable.stdout == "no runs yet\n"
+
+
+@pytest.mark.parametrize("arguments", [("--env", "test", "runs"), ("runs", "--env", "test")])
+def test_an_environment_that_is_named_goes_before_the_variable(haul: Haul, arguments: tuple[str, ...]) -> None:
+    """Otherwise a command for one environment would act on another."""
+    result = haul(*arguments, env=None, variable="elsewhere")
+
+    assert result.exit_code == 0
 
 
 def test_no_environment_is_a_usage_error_that_says_how_to_name_one(haul: Haul) -> None:

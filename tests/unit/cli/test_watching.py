@@ -6,9 +6,12 @@ from itertools import pairwise
 import pytest
 from rich.console import Console
 
-from haul.cli import watching
+from haul.cli import running, watching
 from haul.cli.watching import Progress
+from haul.errors import LedgerBusyError
+from haul.exports import read_start
 from haul.models.event import Outcome
+from haul.models.ledger import RunRecord
 from tests.unit.cli.conftest import Haul
 
 
@@ -16,13 +19,8 @@ def snapshots(haul: Haul) -> list[Progress]:
     """Every look at a run that goes on between looks."""
     haul.flow.until, haul.flow.goes_on = "schedule", True
     execution = haul.world.start()
-    ledger = haul.deployment.ledger()
-
-    def find() -> object:
-        records = haul.world.records()
-        return ledger.run("people", records[0].run_id) if records else None
-
-    return list(watching.follow(haul.deployment, execution.arn, find))  # type: ignore[arg-type]  # as running.finder
+    find = running.finder(read_start(execution.event), execution.arn, haul.deployment)
+    return list(watching.follow(haul.deployment, execution.arn, find))
 
 
 def test_following_a_run_shows_its_states_files_and_bytes_until_people_were_told(haul: Haul) -> None:
@@ -62,6 +60,30 @@ def test_looks_become_rarer_while_nothing_moves(haul: Haul) -> None:
     assert gaps == sorted(gaps)
     assert gaps[0] < 1
     assert gaps[-1] == 5
+
+
+@pytest.mark.parametrize(("failures", "ends_well"), [(9, True), (10, False)])
+def test_a_look_that_fails_is_tried_again_so_many_times_in_a_row(
+    haul: Haul,
+    failures: int,
+    ends_well: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    haul("run", "people")
+    (record,) = haul.world.records()
+    troubles = [LedgerBusyError("the ledger did not answer")] * failures
+
+    def find() -> RunRecord:
+        if troubles:
+            raise troubles.pop()
+        return record
+
+    looks = watching.follow(haul.deployment, record.execution, find)
+
+    if ends_well:
+        assert [look.outcome for look in looks] == [Outcome.SUCCEEDED]
+    else:
+        with pytest.raises(LedgerBusyError):
+            next(looks)
 
 
 def test_in_a_terminal_the_steps_stand_below_one_another(haul: Haul) -> None:

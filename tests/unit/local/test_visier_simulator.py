@@ -125,6 +125,13 @@ def test_a_login_with_wrong_fields_is_refused(stranger: Client, form: dict[str, 
     assert stranger.log_in(**form).status == status
 
 
+def test_a_tenant_may_have_a_vanity_name_of_its_own(visier: VisierSimulator, stranger: Client) -> None:
+    visier.configure(vanity_name="acme")
+
+    assert stranger.log_in().status == 401
+    assert stranger.log_in(vanityName="acme").status == 200
+
+
 def test_a_rotated_password_replaces_the_old_one(visier: VisierSimulator, stranger: Client) -> None:
     visier.configure(password="rotated")
 
@@ -847,6 +854,17 @@ def test_a_table_may_have_an_awkward_name(visier: VisierSimulator, client: Clien
     names = client.files(client.export())
 
     assert "Plane Note: été/2013-newColumns_part0.csv.gz" in names
+
+
+def test_a_tenant_may_have_only_some_of_the_tables(visier: VisierSimulator, client: Client) -> None:
+    visier.configure(tables=["Airline", "Heliport", "Diversion"])
+
+    full = client.files(client.export("7000003"))
+    details = client.get(f"/exports/{client.export('7000004', '7000003')}").json
+
+    assert set(full) == {"Airline-newColumns_part0.csv.gz", "Heliport-newColumns_part0.csv.gz"}
+    assert [table["name"] for table in details["tables"]] == ["Airline", "Diversion"]
+    assert (details["newTables"], details["deletedTables"]) == (["Diversion"], ["Heliport"])
 
 
 def test_a_download_may_be_slow(visier: VisierSimulator, client: Client) -> None:

@@ -70,6 +70,7 @@ class Shape:
     split_rows: int
     header_only_files: bool = False
     awkward_names: bool = False
+    only: frozenset[str] | None = None  # the tables that there are
     big_file_bytes: int = 0
     big_files: int = 1
 
@@ -77,7 +78,8 @@ class Shape:
 @lru_cache(maxsize=32)
 def contents(version: int, base: int | None, shape: Shape) -> ExportContent:
     """The content of an export of `version`, as a delta against `base` unless that is None."""
-    return _Builder(shape).export(tables(version), {} if base is None else tables(base), full=base is None)
+    there = {} if base is None else _some(tables(base), shape.only)
+    return _Builder(shape).export(_some(tables(version), shape.only), there, full=base is None)
 
 
 @lru_cache(maxsize=256)
@@ -166,6 +168,10 @@ class _Builder:
 
     def _named(self, table: str) -> str:
         return AWKWARD_NAME if self._shape.awkward_names and table == "Plane_Note" else table
+
+
+def _some(tables: Tables, only: frozenset[str] | None) -> Tables:
+    return {name: table for name, table in tables.items() if only is None or name in only}
 
 
 def _project(table: Table, columns: Iterable[Column]) -> dict[Row, Row]:

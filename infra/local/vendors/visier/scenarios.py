@@ -33,6 +33,7 @@ class VisierKnobs(Knobs):
     split_rows: int = Field(5000, ge=1)
     header_only_files: bool = False  # also for a table in which nothing changed
     awkward_names: bool = False
+    tables: frozenset[str] | None = None  # those that there are; None is all
     big_file_bytes: int = Field(0, ge=0)  # compressed; 0 is no such table
     big_files: int = Field(1, ge=1)
 

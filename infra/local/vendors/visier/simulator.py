@@ -31,8 +31,11 @@ from infra.local.vendors.server import Bytes, Content, Part, Reply, Request
 from infra.local.vendors.simulator import AdminError, AdminRoute, Allowance, Scenario, Told, VendorSimulator, json_reply
 from infra.local.vendors.visier.exports import ColumnSet, ExportContent, ExportFile, Shape, contents, sha256
 from infra.local.vendors.visier.scenarios import SCENARIOS, VisierKnobs
-from infra.local.vendors.visier.tables import CREATED, Column
+from infra.local.vendors.visier.tables import NUMBERS, Column
 
+_DAY_MS = 24 * 3600 * 1000
+_HOURS_OLD = 2
+"""So old is the newest data version at first; those before it were made a day apart."""
 _API = "/v1alpha/data/data-version-exports"
 _DEMO = "demo"
 _LIST_ORDER = (2, 0, 3, 1, 5, 4)  # Visier promises no order, so there is none to rely on
@@ -138,7 +141,9 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
         self._submitted = Counter[tuple[str, str]]()
         self._tokens: dict[str, float] = {}
         self._frozen = False
-        self._versions = {number: (number, CREATED[number]) for number in list(CREATED)[: self._knobs.published]}
+        listed = NUMBERS[: self._knobs.published]
+        newest = int((self._clock.now() - _HOURS_OLD * 3600) * 1000)
+        self._versions = {number: (number, newest - age * _DAY_MS) for age, number in enumerate(reversed(listed))}
 
     # What a test says to it
 
@@ -207,13 +212,13 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             Its number.
         """
         with self._lock:
-            newest = max(self._versions, key=lambda known: self._versions[known][1], default=min(CREATED))
-            chosen = int(number) if number is not None else max(*CREATED, *self._versions) + 1
+            newest = max(self._versions, key=lambda known: self._versions[known][1], default=NUMBERS[0])
+            chosen = int(number) if number is not None else max(*NUMBERS, *self._versions) + 1
             if number is None:
-                chosen = next((known for known in CREATED if known > max(self._versions, default=0)), chosen)
-            content = chosen if chosen in CREATED else self._versions.get(newest, (newest, 0))[0]
+                chosen = next((known for known in NUMBERS if known > max(self._versions, default=0)), chosen)
+            content = chosen if chosen in NUMBERS else self._versions.get(newest, (newest, 0))[0]
             after = max((created for _, created in self._versions.values()), default=0) + 1000
-            self._versions[chosen] = (content, max(CREATED.get(chosen, int(self._clock.now() * 1000)), after))
+            self._versions[chosen] = (content, max(int(self._clock.now() * 1000), after))
             return chosen
 
     def withdraw(self, number: int | str) -> None:
@@ -319,6 +324,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             split_rows=self._knobs.split_rows,
             header_only_files=self._knobs.header_only_files,
             awkward_names=self._knobs.awkward_names,
+            only=self._knobs.tables,
             big_file_bytes=self._knobs.big_file_bytes,
             big_files=self._knobs.big_files,
         )

@@ -50,10 +50,8 @@ class Table:
 
 type Tables = Mapping[str, Table]
 
-CREATED = {  # by number, in the order of creation
-    number: int(datetime(2025, 11, day, 3, 12, 9, tzinfo=UTC).timestamp() * 1000)
-    for number, day in zip(range(7000001, 7000007), range(3, 9), strict=True)
-}
+NUMBERS = tuple(range(7000001, 7000007))
+"""The data versions that have tables of their own, in the order of creation."""
 
 
 def tables(number: int) -> Tables:
@@ -321,5 +319,5 @@ def _with_on_time(row: Row) -> Row:
 
 
 _VERSIONS: Mapping[int, Callable[[], Tables]] = dict(
-    zip(CREATED, (_first, _second, _second, _fourth, _fifth, _fifth), strict=True)
+    zip(NUMBERS, (_first, _second, _second, _fourth, _fifth, _fifth), strict=True)
 )
