@@ -34,6 +34,7 @@
         ├── BaseMovedError
         ├── IncompleteDownloadError
         ├── RowCountError
+        ├── EmptyResultError
         ├── RunAbandonedError
         ├── ExecutionLostError
         └── CancelledError
@@ -204,6 +205,10 @@ class IncompleteDownloadError(PermanentError):
 
 class RowCountError(PermanentError):
     """The files hold another number of rows than the vendor counted."""
+
+
+class EmptyResultError(PermanentError):
+    """The job succeeded, its result holds nothing, and the pipeline asked to fail then."""
 
 
 class RunAbandonedError(PermanentError):
