@@ -15,6 +15,7 @@ from haul import connectors
 from haul.connectors.liquid.client import LiquidClient
 from haul.errors import (
     CredentialsRefusedError,
+    EmptyResultError,
     ErrorPageError,
     HaulError,
     InvalidEventError,
@@ -628,14 +629,13 @@ def test_nothing_is_a_result_too(
     assert [dataset.name for dataset in contents.datasets] == ["Attendee"]
 
 
-def test_nothing_may_be_a_failure(simulate: Simulate) -> None:
-    """The next attempt submits anew then, and does not adopt the empty result."""
-    connector = connect(simulate("empty"), {"empty": "fail"})
+@pytest.mark.parametrize("scenario", ["empty", "empty-with-link"])
+def test_nothing_may_be_a_failure(simulate: Simulate, scenario: str) -> None:
+    connector = connect(simulate(scenario), {"empty": "fail"})
+    job = finished(connector)
 
-    report = connector.status(submitted(connector))
-
-    assert report.status is JobStatus.FAILED
-    assert report.reason == "it exported no records, and options.empty is fail"
+    with pytest.raises(EmptyResultError, match=r"exported no Attendee, and options\.empty is fail"):
+        connector.contents(job, JSON)
 
 
 def test_a_job_that_is_no_longer_completed_is_odd(liquid: LiquidSimulator) -> None:
@@ -707,8 +707,10 @@ def test_a_result_by_mail_alone_is_an_error_of_its_own(simulate: Simulate) -> No
     request = {**JSON, "notificationEmail": "a@example.com"}
     job = finished(connector, request)
 
-    with pytest.raises(ResultByMailError, match=r"completed with 30 records, and LiquidAnalytics told no link"):
+    with pytest.raises(ResultByMailError, match=r"completed with 30 records.*told no link.*mail to a@example\.com"):
         connector.contents(job, request)
+    with pytest.raises(ResultByMailError, match="names no notificationEmail"):
+        connector.contents(job, JSON)
 
 
 def test_no_link_and_no_count_is_no_empty_result(simulate: Simulate) -> None:

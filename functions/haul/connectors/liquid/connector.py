@@ -12,6 +12,7 @@ from haul import keys
 from haul.connectors.liquid import links
 from haul.connectors.liquid.client import JobState, LiquidClient
 from haul.errors import (
+    EmptyResultError,
     InvalidEventError,
     RequestRejectedError,
     ResultByMailError,
@@ -96,7 +97,7 @@ class LiquidConnector:
         job_id = _known_id(job)
         state = self._client.job(job_id)
         if state is not None:
-            return self._report(state)
+            return _report(state, job_id)
         old = job.submitted_at and self._clock() - job.submitted_at.timestamp() > _RESULT_LIVES.total_seconds()
         if old or job.result_id:
             return JobReport(JobStatus.EXPIRED, reason=f"LiquidAnalytics no longer knows job {job_id}")
@@ -108,6 +109,7 @@ class LiquidConnector:
         Files are numbered and named after the job: the vendor's own names come with the files.
 
         Raises:
+            EmptyResultError: there are no records, and `empty` is `fail`.
             ResultByMailError: there are records, or it is not said how many, and no link to them.
             ResultExpiredError: LiquidAnalytics no longer knows the job.
         """
@@ -115,11 +117,14 @@ class LiquidConnector:
         as_json = request["contentType"] == "application/json"
         name, item_type = request["jobName"], request["itemType"]
         records = state.records_processed
+        if records == 0 and self._options.empty == "fail":
+            raise EmptyResultError(f"job {job.id} exported no {item_type}, and options.empty is fail")
         there = self._links(state)
         if not there and records != 0:
+            to = request.get("notificationEmail")
             raise ResultByMailError(
                 f"job {job.id} is completed with {_counted(records)}, and LiquidAnalytics told no link to them: "
-                "it is in its mail to notificationEmail"
+                + (f"it is in its mail to {to}" if to else "the request names no notificationEmail, so nobody has it")
             )
         header = not as_json and bool(request.get("rowHeader"))
         layout = Format(type="json" if as_json else "csv", compression="none", header=header)
@@ -189,30 +194,6 @@ class LiquidConnector:
                 form[name] = str(value)
         return form
 
-    def _report(self, state: JobState) -> JobReport:
-        word, records = state.status.lower(), state.records_processed
-        counts = {} if records is None else {"recordsProcessed": records}
-        evidence = {"job-status": links.without(state.document)}
-        if word in _RUNNING:
-            progress = state.status if not records else f"{state.status}, {_counted(records)}"
-            return JobReport(JobStatus.RUNNING, progress=progress, counts=counts)
-        if word == "completed" and not (records == 0 and self._options.empty == "fail"):
-            return JobReport(
-                JobStatus.SUCCEEDED,
-                result_id=state.job_id or None,
-                result_expires_at=_expires(state),
-                counts=counts,
-                evidence=evidence,
-            )
-        if word == "completed":
-            reason = "it exported no records, and options.empty is fail"
-            return JobReport(JobStatus.FAILED, reason=reason, counts=counts, evidence=evidence)
-        if word in ("failed", "rejected", "canceled"):
-            status = JobStatus.CANCELLED if word == "canceled" else JobStatus.FAILED
-            reason = f"{state.status}: {_reason(state)}"
-            return JobReport(status, reason=reason, counts=counts, evidence=evidence)
-        return JobReport(JobStatus.UNKNOWN, word=links.removed(state.status)[:_WORD_LENGTH])
-
     def _completed(self, job: Job) -> JobState:
         job_id = _known_id(job)
         state = self._client.job(job_id)
@@ -224,6 +205,28 @@ class LiquidConnector:
 
     def _links(self, state: JobState) -> Sequence[str]:
         return self._handed.links or links.found(state.document, self._client.credentials.base_url)
+
+
+def _report(state: JobState, job_id: str) -> JobReport:
+    word, records = state.status.lower(), state.records_processed
+    counts = {} if records is None else {"recordsProcessed": records}
+    evidence = {"job-status": links.without(state.document)}
+    if word in _RUNNING:
+        progress = state.status if not records else f"{state.status}, {_counted(records)}"
+        return JobReport(JobStatus.RUNNING, progress=progress, counts=counts)
+    if word == "completed":
+        return JobReport(
+            JobStatus.SUCCEEDED,
+            result_id=job_id,
+            result_expires_at=_expires(state),
+            counts=counts,
+            evidence=evidence,
+        )
+    if word in ("failed", "rejected", "canceled"):
+        status = JobStatus.CANCELLED if word == "canceled" else JobStatus.FAILED
+        reason = f"{state.status}: {_reason(state)}"
+        return JobReport(status, reason=reason, counts=counts, evidence=evidence)
+    return JobReport(JobStatus.UNKNOWN, word=links.removed(state.status)[:_WORD_LENGTH])
 
 
 def _makes_a_row_of_each(template: str | None) -> bool:
