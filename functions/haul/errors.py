@@ -29,10 +29,12 @@
         ├── PollingFailedError
         ├── DeadlineExceededError
         ├── ResultExpiredError
+        ├── ResultByMailError
         ├── RetypedColumnError
         ├── BaseMovedError
         ├── IncompleteDownloadError
         ├── RowCountError
+        ├── EmptyResultError
         ├── RunAbandonedError
         ├── ExecutionLostError
         └── CancelledError
@@ -185,6 +187,10 @@ class ResultExpiredError(PermanentError):
     """The vendor has deleted the result."""
 
 
+class ResultByMailError(PermanentError):
+    """The job is finished, and the vendor told the links of its result by mail alone."""
+
+
 class RetypedColumnError(PermanentError):
     """A column changed its type and the pipeline asked to fail then."""
 
@@ -199,6 +205,10 @@ class IncompleteDownloadError(PermanentError):
 
 class RowCountError(PermanentError):
     """The files hold another number of rows than the vendor counted."""
+
+
+class EmptyResultError(PermanentError):
+    """The job succeeded, its result holds nothing, and the pipeline asked to fail then."""
 
 
 class RunAbandonedError(PermanentError):

@@ -424,7 +424,7 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
     """
     ledger.note(export)
     try:
-        contents = connector.contents(export.job)
+        contents = connector.contents(export.job, export.request)
     except ResultExpiredError:
         found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
         if found and found[0].result_id == export.job.result_id:

@@ -1,6 +1,6 @@
 """What the decisions ask of the outside: a vendor's connector, a store with conditional writes, a landing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -99,7 +99,8 @@ class JobReport:
 
     `word` is the vendor's own where we did not know it. On a RUNNING job it says what contradicts that: such a look
     counts as a failed poll. `partial` says of a SUCCEEDED job why its result is only part of what was asked for.
-    `evidence` maps names to the vendor's own documents about the end of a job.
+    `evidence` maps names to the vendor's own documents about the end of a job. `retryable` says of a FAILED job that
+    the vendor itself would try once more.
     """
 
     status: JobStatus
@@ -111,6 +112,7 @@ class JobReport:
     counts: dict[str, int] = field(default_factory=dict)
     partial: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
+    retryable: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,8 @@ class Connector(Protocol):
 
     def status(self, job: Job) -> JobReport: ...
 
-    def contents(self, job: Job) -> Contents:
-        """List what a finished job made."""
+    def contents(self, job: Job, request: Mapping[str, Any]) -> Contents:
+        """List what a finished job made; `request` is the one that was submitted."""
         ...
 
     def open(self, file: RemoteFile, job: Job) -> DownloadSource:
@@ -196,6 +198,19 @@ class CountsCalls(Protocol):
     @property
     def calls_left(self) -> Mapping[str, int]:
         """By the vendor's windows, such as `Minute`, as its last answer had it; empty before the first."""
+        ...
+
+
+@runtime_checkable
+class TakesLinks(Protocol):
+    """A connector whose vendor may tell a result's links by mail alone."""
+
+    def with_links(self, links: Sequence[str]) -> Connector:
+        """The same connector, for one result that a person has the links of. They are capabilities: nothing shows them.
+
+        Raises:
+            InvalidEventError: there is none, or one that is no link.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from haul import connectors
 from haul.ports import Connector
+from infra.local.vendors.liquid import LiquidSimulator
 from infra.local.vendors.simulator import VendorSimulator
 from infra.local.vendors.visier import VisierSimulator
 from tests.fakes.secret import FakeSecret
@@ -89,4 +90,48 @@ class Visier:
         return {"localizedMessage": text, "errorCode": "Oops", "message": text, "rci": "8f1c-22", "userError": True}
 
 
-ADAPTERS: Mapping[str, Callable[[], Adapter]] = {"visier": Visier}
+class Liquid:
+    secret: FakeSecret
+    request: Mapping[str, Any] = {"jobName": "nightly", "itemType": "Attendee", "contentType": "application/json"}
+    submission = "/batch/export$"
+    poll = "/batch/status$"
+    login = "/oauth2/token$"
+    unknown_status: Mapping[str, Any] = {"status": "Paused", "recordsProcessed": "7"}
+
+    def __init__(self) -> None:
+        self.simulator = LiquidSimulator(job_seconds=0, password="first-K7!pass", client_secret="cs-5fd01c1f7b6e")
+        self.simulator.start()
+        self.secret = FakeSecret(
+            {
+                "base_url": self.simulator.url,
+                "client_id": "demo",
+                "client_secret": "cs-5fd01c1f7b6e",
+                "username": "demo",
+                "password": "first-K7!pass",
+                "community": "demo",
+            }
+        )
+
+    def connect(self) -> Connector:
+        return connectors.connect("liquid", self.secret, {})
+
+    def rotate(self) -> Mapping[str, str]:
+        self.simulator.configure(password="changed-K7!pass")
+        self.simulator.invalidate_tokens()
+        return {"password": "changed-K7!pass"}
+
+    def expire_tokens(self) -> None:
+        self.simulator.invalidate_tokens()
+
+    def jobs(self) -> int:
+        return len(self.simulator.jobs())
+
+    def confidential(self) -> Sequence[str]:
+        links = [token for job in self.simulator._jobs.values() for token in job.tokens]
+        return ["first-K7!pass", "cs-5fd01c1f7b6e", *self.simulator._tokens, *links]
+
+    def error(self, text: str) -> Mapping[str, Any]:
+        return {"error": "invalid_request", "error_description": text}
+
+
+ADAPTERS: Mapping[str, Callable[[], Adapter]] = {"liquid": Liquid, "visier": Visier}

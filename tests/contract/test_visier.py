@@ -97,7 +97,7 @@ def fetch(source: DownloadSource) -> tuple[int, bytes]:
 def test_one_login_serves_every_call(visier: VisierSimulator) -> None:
     connector = connect(visier)
 
-    connector.contents(finished(connector))
+    connector.contents(finished(connector), FULL)
 
     assert [call.path for call in visier.log].count("/v1/admin/visierSecureToken") == 1
 
@@ -193,7 +193,7 @@ def test_every_call_is_for_the_target_tenant(simulate: Simulate) -> None:
     connector = connect(visier, {"target_tenant": "WFF_j1r~c7o"})
 
     job = finished(connector)
-    contents = connector.contents(job)
+    contents = connector.contents(job, FULL)
 
     assert connector.tenant == "WFF_j1r~c7o"
     assert connector.account == "WFF_j1r~c7o@demo"
@@ -479,9 +479,9 @@ def test_server_errors_pass(simulate: Simulate, scenario: str) -> None:
             connector.status(job)
     job = job.model_copy(update={"result_id": connector.status(job).result_id})
     with pytest.raises(VendorUnavailableError, match="answered 50"):
-        connector.contents(job)
+        connector.contents(job, FULL)
 
-    assert connector.contents(job).files
+    assert connector.contents(job, FULL).files
 
 
 def test_cancelling_is_refused_in_so_many_words(visier: VisierSimulator) -> None:
@@ -545,7 +545,7 @@ def test_a_full_export_is_every_table_whole(visier: VisierSimulator) -> None:
     connector = connect(visier)
     job = finished(connector)
 
-    contents = connector.contents(job)
+    contents = connector.contents(job, FULL)
 
     truth = visier.truth(job.result_id or "")
     assert {(d.columns_of, d.change) for d in contents.datasets} == {("all", "full")}
@@ -563,7 +563,7 @@ def test_a_full_export_is_every_table_whole(visier: VisierSimulator) -> None:
 def test_a_delta_is_common_and_new_columns_apart(visier: VisierSimulator) -> None:
     connector = connect(visier)
 
-    contents = connector.contents(finished(connector, DELTA))
+    contents = connector.contents(finished(connector, DELTA), DELTA)
 
     by_name = {dataset.name: dataset for dataset in contents.datasets}
     plane, added = by_name["Plane"], by_name["Plane__new_columns"]
@@ -581,7 +581,7 @@ def test_a_delta_is_common_and_new_columns_apart(visier: VisierSimulator) -> Non
 def test_columns_have_types_keys_and_what_generated_them(visier: VisierSimulator) -> None:
     connector = connect(visier)
 
-    contents = connector.contents(finished(connector, DELTA))
+    contents = connector.contents(finished(connector, DELTA), DELTA)
 
     flight = next(dataset for dataset in contents.datasets if dataset.name == "Flight")
     columns = {column.name: column for column in flight.columns}
@@ -601,17 +601,17 @@ def test_a_retyped_column_is_a_warning_or_an_error(visier: VisierSimulator) -> N
     connector, strict = connect(visier), connect(visier, {"retyped_column": "fail"})
     job = finished(connector, DELTA)
 
-    contents = connector.contents(job)
+    contents = connector.contents(job, DELTA)
 
     assert [warning.split(" ")[0] for warning in contents.warnings] == ["Plane.Built"]
     with pytest.raises(RetypedColumnError, match=r"Plane\.Built.*retyped_column"):
-        strict.contents(job)
+        strict.contents(job, DELTA)
 
 
 def test_unknown_types_are_text_with_a_warning(simulate: Simulate) -> None:
     connector = connect(simulate("odd-types"))
 
-    contents = connector.contents(finished(connector))
+    contents = connector.contents(finished(connector), FULL)
 
     types = {(dataset.name, column.name): column.type for dataset in contents.datasets for column in dataset.columns}
     assert types["Flight", "Air_Time"] == "string"
@@ -623,8 +623,8 @@ def test_unknown_types_are_text_with_a_warning(simulate: Simulate) -> None:
 def test_what_is_empty_may_be_left_out(simulate: Simulate, request_: dict[str, str]) -> None:
     whole, sparse = connect(simulate()), connect(simulate("sparse"))
 
-    expected = whole.contents(finished(whole, request_))
-    contents = sparse.contents(finished(sparse, request_))
+    expected = whole.contents(finished(whole, request_), request_)
+    contents = sparse.contents(finished(sparse, request_), request_)
 
     assert contents.datasets == expected.datasets
     assert contents.files == expected.files
@@ -632,10 +632,9 @@ def test_what_is_empty_may_be_left_out(simulate: Simulate, request_: dict[str, s
 
 def test_nothing_changed_is_datasets_without_files(visier: VisierSimulator) -> None:
     connector = connect(visier)
+    request = {"dataVersionNumber": "7000003", "baseDataVersionNumber": "7000002"}
 
-    contents = connector.contents(
-        finished(connector, {"dataVersionNumber": "7000003", "baseDataVersionNumber": "7000002"})
-    )
+    contents = connector.contents(finished(connector, request), request)
 
     assert contents.datasets
     assert contents.files == []
@@ -644,7 +643,7 @@ def test_nothing_changed_is_datasets_without_files(visier: VisierSimulator) -> N
 def test_a_table_in_which_nothing_changed_may_have_a_file_with_a_header(simulate: Simulate) -> None:
     connector = connect(simulate("empty-table"))
     job = finished(connector, DELTA)
-    contents = connector.contents(job)
+    contents = connector.contents(job, DELTA)
 
     [file] = [file for file in contents.files if file.dataset == "Airport"]
     _, body = fetch(connector.open(file, job))
@@ -655,7 +654,7 @@ def test_a_table_in_which_nothing_changed_may_have_a_file_with_a_header(simulate
 def test_awkward_names_stay_as_visier_spells_them(simulate: Simulate) -> None:
     connector = connect(simulate("awkward-names"))
 
-    contents = connector.contents(finished(connector))
+    contents = connector.contents(finished(connector), FULL)
 
     name = "Plane Note: été/2013"
     assert name in {dataset.name for dataset in contents.datasets}
@@ -667,7 +666,7 @@ def test_every_file_comes_as_it_is_stored(visier: VisierSimulator) -> None:
     job = finished(connector, DELTA)
     truth = visier.truth(job.result_id or "")
 
-    for file in connector.contents(job).files:
+    for file in connector.contents(job, DELTA).files:
         status, body = fetch(connector.open(file, job))
 
         assert status == 200
@@ -677,7 +676,7 @@ def test_every_file_comes_as_it_is_stored(visier: VisierSimulator) -> None:
 def test_opening_a_file_the_first_time_costs_no_call(visier: VisierSimulator) -> None:
     connector = connect(visier)
     job = finished(connector)
-    files = connector.contents(job).files
+    files = connector.contents(job, FULL).files
     before = visier.calls()
 
     for file in files:
@@ -692,7 +691,7 @@ def test_either_path_to_files_is_found(simulate: Simulate, scenario: str) -> Non
     visier = simulate(scenario)
     connector = connect(visier)
     job = finished(connector)
-    first, second, *_ = connector.contents(job).files
+    first, second, *_ = connector.contents(job, FULL).files
 
     statuses = [fetch(connector.open(first, job))[0] for _ in range(2)]
 
@@ -704,7 +703,7 @@ def test_looking_for_the_path_leaves_the_file_alone(simulate: Simulate) -> None:
     visier = simulate(big_file_bytes=50_000_000)
     connector = connect(visier)
     job = finished(connector)
-    big = next(file for file in connector.contents(job).files if file.dataset == "Sensor_Reading")
+    big = next(file for file in connector.contents(job, FULL).files if file.dataset == "Sensor_Reading")
     connector.open(big, job)
 
     connector.open(big, job)
@@ -719,7 +718,7 @@ def test_a_file_opened_again_has_fresh_credentials(simulate: Simulate) -> None:
     visier = simulate("token-expires-download")
     connector = connect(visier)
     job = finished(connector)
-    first, second, *_ = connector.contents(job).files
+    first, second, *_ = connector.contents(job, FULL).files
 
     statuses = [
         fetch(connector.open(first, job))[0],
@@ -734,12 +733,12 @@ def test_a_file_opened_again_has_fresh_credentials(simulate: Simulate) -> None:
 def test_an_expired_export_is_named_as_that(visier: VisierSimulator) -> None:
     connector = connect(visier)
     job = finished(connector)
-    file = connector.contents(job).files[0]
+    file = connector.contents(job, FULL).files[0]
     connector.open(file, job)
     visier.expire_export(job.result_id or "")
 
     with pytest.raises(ResultExpiredError, match="14 days"):
-        connector.contents(job)
+        connector.contents(job, FULL)
     with pytest.raises(ResultExpiredError, match=r"_part0\.csv\.gz.*14 days"):
         connector.open(file, job)
 
@@ -747,7 +746,7 @@ def test_an_expired_export_is_named_as_that(visier: VisierSimulator) -> None:
 def test_files_may_expire_before_their_details(simulate: Simulate) -> None:
     connector = connect(simulate("expires-before-download"))
     job = finished(connector)
-    file = connector.contents(job).files[0]
+    file = connector.contents(job, FULL).files[0]
 
     assert fetch(connector.open(file, job))[0] == 404
     with pytest.raises(ResultExpiredError):

@@ -126,7 +126,8 @@ class FakeVendor:
             evidence={"final-status": {"job": found.id}} if ended else {},
         )
 
-    def contents(self, job: Job) -> Contents:
+    def contents(self, job: Job, request: Mapping[str, Any]) -> Contents:
+        assert any(each.request == dict(request) for each in self.jobs)
         if not any(each.result_id == job.result_id and self._lives(each) for each in self.jobs):
             raise ResultExpiredError("the result is gone")
         files = [

@@ -608,9 +608,9 @@ def test_thousands_of_warnings_do_not_outgrow_the_state() -> None:
     world = World()
     contents = world.vendor.contents
 
-    def warned(job: Job) -> Contents:
+    def warned(job: Job, request: Mapping[str, Any]) -> Contents:
         texts = [f'Employee.Column_{n}: Visier type "Decimal" is unknown; taken as text' for n in range(5000)]
-        return contents(job).model_copy(update={"warnings": texts})
+        return contents(job, request).model_copy(update={"warnings": texts})
 
     world.vendor.contents = warned  # type: ignore[method-assign]
     execution = world.run(world.start())

@@ -104,7 +104,7 @@ class VisierConnector:
             return JobReport(JobStatus.EXPIRED, reason=f"Visier no longer knows job {job_id}")
         raise VendorUnavailableError(f"Visier does not know job {job_id} (404)")
 
-    def contents(self, job: Job) -> Contents:
+    def contents(self, job: Job, request: Mapping[str, Any]) -> Contents:  # noqa: ARG002 - the details say it all
         export_uuid = _known_id(job.result_id, "result")
         details = self._client.export(export_uuid)
         if details is None:

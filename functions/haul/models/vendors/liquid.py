@@ -1,0 +1,113 @@
+"""LiquidAnalytics: batch exports of Liquid Decisions."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+
+from haul.models.base import Written
+from haul.models.symbols import Symbols, is_symbol
+from haul.models.vendors import Action, SecretField
+
+
+def _plain(value: str) -> str:
+    if is_symbol(value):
+        raise ValueError("no symbol is understood here; a text that begins with @ is written with @@")
+    return value
+
+
+def _none_if_empty(value: Any) -> Any:
+    """The vendor itself takes empty for missing."""
+    return None if value in ("", {}) else value
+
+
+type Text = Annotated[str, Field(min_length=1), AfterValidator(_plain)]
+type FilterValue = Annotated[Any, Symbols("@scheduled-at", "@started-at", "@upstream.data_version", "@upstream.run_id")]
+
+
+class ExportRequest(Written):
+    """Form of `POST /ls/api/batch/export`; without `sqlQuery` and `filters` it is every item of the type."""
+
+    model_config = ConfigDict(title="LiquidAnalytics export request")
+
+    jobName: Annotated[  # noqa: N815 - the vendor's own spelling
+        Annotated[str, Field(min_length=1), Symbols("@scheduled-at", "@started-at", "@upstream.run_id")],
+        Field(description="the job's name, which mails and files carry", examples=["attendees-nightly"]),
+    ]
+    itemType: Annotated[  # noqa: N815 - the vendor's own spelling
+        Text, Field(description="an item type of the community's schema", examples=["Attendee"])
+    ]
+    contentType: Annotated[  # noqa: N815 - the vendor's own spelling
+        Literal["application/json", "text/plain"],
+        Field(description="application/json: an array of items; text/plain: CSV"),
+    ]
+    rowHeader: Annotated[  # noqa: N815 - the vendor's own spelling
+        bool, Field(description="CSV: the first row of each file holds the fields' names")
+    ] = False
+    template: Annotated[
+        Text | None,
+        BeforeValidator(_none_if_empty),
+        Field(
+            description="CSV: a Velocity template that makes a row of an item",
+            examples=["$item.firstName,$item.lastName"],
+        ),
+    ] = None
+    sqlQuery: Annotated[  # noqa: N815 - the vendor's own spelling
+        Text | None,
+        BeforeValidator(_none_if_empty),
+        Field(description="chooses the items; not together with filters"),
+    ] = None
+    filters: Annotated[
+        dict[str, FilterValue] | None,
+        BeforeValidator(_none_if_empty),
+        Field(
+            description="chooses the items whose fields have these values; not together with sqlQuery",
+            examples=[{"processStatus": "/Workflow/processStatus[Editing]"}],
+        ),
+    ] = None
+    notificationEmail: Annotated[  # noqa: N815 - the vendor's own spelling
+        Text | None,
+        BeforeValidator(_none_if_empty),
+        Field(description="who gets the vendor's mail when the job ends, links included"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        if self.sqlQuery and self.filters:
+            raise ValueError("sqlQuery and filters exclude each other: the vendor would drop the filters silently")
+        return self
+
+    @model_validator(mode="after")
+    def _csv_is_csv(self) -> Self:
+        if self.contentType == "application/json" and (self.template or self.rowHeader):
+            field = "template" if self.template else "rowHeader"
+            raise ValueError(f"{field} is about CSV, which contentType text/plain makes")
+        return self
+
+
+class ExportOptions(Written):
+    """What Haul does about a LiquidAnalytics export."""
+
+    model_config = ConfigDict(title="LiquidAnalytics export options")
+
+    filters_as: Annotated[
+        Literal["json", "python"],
+        Field(
+            description="how filters are spelt for the vendor, whose grammar is not published: its examples are Python"
+        ),
+    ] = "json"
+    empty: Annotated[
+        Literal["allow", "warn", "fail"],
+        Field(description="when no record was exported: publish, with a warning, or fail"),
+    ] = "warn"
+
+
+ACTIONS = {"export": Action("export", ExportRequest, ExportOptions)}
+
+SECRET = (
+    SecretField("base_url", "your host, such as https://acme.example.com", needed=True),
+    SecretField("client_id", "the OAuth client's, issued by LiquidAnalytics", needed=True),
+    SecretField("client_secret", "the OAuth client's", needed=True, hidden=True),
+    SecretField("username", "a user of the community", needed=True),
+    SecretField("password", "the user's", needed=True, hidden=True),
+    SecretField("community", "the community's name", needed=True),
+)
