@@ -350,7 +350,12 @@ def _looked(export: Export, report: JobReport, *, ledger: Ledger, connector: Con
             if expires is None and connector.capabilities.result_lives:
                 expires = now + connector.capabilities.result_lives
             if found and found[0].job_id == job_id:
-                facts = {"result_id": report.result_id, "result_expires_at": expires}
+                facts = {
+                    "result_id": report.result_id,
+                    "result_expires_at": expires,
+                    "counts": report.counts,
+                    "partial": report.partial,
+                }
                 ledger.change_job(found[0], lambda record: record.model_copy(update=facts))
             job = export.job.model_copy(
                 update={

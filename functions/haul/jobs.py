@@ -397,6 +397,7 @@ def _job(record: JobRecord) -> Job:
         adopted=record.adopted,
         submitted_at=record.submitted_at,
         result_expires_at=record.result_expires_at,
+        vendor_counts=record.counts,
         submissions=record.submissions,
     )
 
@@ -405,7 +406,7 @@ def _with_job(export: Export, record: JobRecord, *, now: datetime) -> Export:
     job = _job(record)
     if job.result_id:
         done = job.model_copy(update={"finished_seen_at": now})
-        return export.model_copy(update={"job": done, "status": JobStatus.SUCCEEDED})
+        return export.model_copy(update={"job": done, "status": JobStatus.SUCCEEDED, "partial": record.partial})
     return export.model_copy(update={"job": job, "status": JobStatus.RUNNING})
 
 

@@ -294,6 +294,19 @@ def test_a_job_that_delivers_only_part_is_published_and_says_so() -> None:
     assert [notice.detail["outcome"] for notice in world.notices] == ["PARTIAL"]
 
 
+def test_a_part_stays_a_part_for_whoever_takes_the_job_up() -> None:
+    world = World(partial="7.6 % of its tasks failed")
+    first = world.run(world.start("people"), until="plan")
+    world.abort(first)
+    world.rule(first)
+    world.vendor.partial = None
+
+    world.run(world.start("archive"))
+
+    assert world.outcomes("archive") == [Outcome.PARTIAL]
+    assert world.vendor.posts == 1
+
+
 def test_what_the_vendor_says_of_the_end_of_a_job_is_kept() -> None:
     world = World()
     execution = world.run(world.start(), until="check")

@@ -94,6 +94,7 @@ class JobPhase(StrEnum):
 class JobRecord(LedgerDocument):
     """The one job for a fingerprint: who may submit, who owns it, who else waits for it.
 
+    What Check learned of a finished job (`counts`, `partial`) is kept for those who only take it up.
     `owner` is `<pipeline>/<run_id>`, as is each of `shared_with`; `attempt` is the owner's that submitted or adopted.
     """
 
@@ -111,6 +112,8 @@ class JobRecord(LedgerDocument):
     submitted_at: Instant | None = None
     result_expires_at: Instant | None = None
     adopted: bool = False
+    counts: dict[str, int] = {}
+    partial: str | None = None
     why_ended: str | None = None
 
 
