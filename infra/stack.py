@@ -215,7 +215,7 @@ class HaulStack(cdk.Stack):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "manifests/*")
         for function in (self.notify, *giving_up):
             self._objects(function, ["s3:PutObject"], "runs/*")
-        for function in (self.plan_download, self.publish):
+        for function in (self.check_export, self.plan_download, self.publish):
             self._objects(function, ["s3:PutObject"], "evidence/*")
         for function in (self.notify, *giving_up):
             # A settled run is no longer looked at.

@@ -157,8 +157,8 @@ class Endings:
         return next((record for record in records if record and record.execution == ending.execution), None)
 
     def _unclaimed(self, ending: Ending, error: ExportError) -> Ended:
-        """The event did not say which run it is; an aborted or twice reported execution is told by nobody else."""
-        if ending.cause is not None and ending.status == "FAILED":
+        """The event did not say which run it is. Catch and rule both report such an execution; it is told once."""
+        if ending.status != "ABORTED" and not self._ledger.is_told_unclaimed(ending.execution):
             pipeline = str(ending.event.get("pipeline", "unnamed pipeline"))[:48]
             self._notifier.tell(
                 notices.unclaimed(
@@ -169,6 +169,7 @@ class Endings:
                     execution=ending.execution,
                 )
             )
+            self._ledger.told_unclaimed(ending.execution)
         return Ended(published=False, error=error.name, cause=error.message)
 
     def sweep(self, *, now: datetime) -> "Swept":

@@ -32,6 +32,7 @@
         ├── RetypedColumnError
         ├── BaseMovedError
         ├── IncompleteDownloadError
+        ├── RowCountError
         ├── RunAbandonedError
         ├── ExecutionLostError
         └── CancelledError
@@ -193,6 +194,10 @@ class BaseMovedError(PermanentError):
 
 class IncompleteDownloadError(PermanentError):
     """A planned file has no record of having landed."""
+
+
+class RowCountError(PermanentError):
+    """The files hold another number of rows than the vendor counted."""
 
 
 class RunAbandonedError(PermanentError):

@@ -150,7 +150,7 @@ def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site,
     )
     connector = connect(event.vendor, event.connection, event.options)
     prepared = connector.prepare(
-        symbols.resolve(event.request, facts),
+        symbols.resolve(event.request, facts, first_run=event.options.get("first_run", "fail")),
         Known(last_version=latest.version, last_version_created_at=latest.version_created_at),
     )
     export = export.model_copy(
@@ -220,7 +220,9 @@ def _next_attempt(record: RunRecord, *, resubmit: bool) -> Export:
     )
 
 
-def check(export: Export, *, ledger: Ledger, connector: Connector, site: Site, now: datetime) -> Export:
+def check(
+    export: Export, *, ledger: Ledger, connector: Connector, landing: Landing, site: Site, now: datetime
+) -> Export:
     """Look once where the job stands; where there is none yet, try to get it.
 
     A rate limit is a longer wait, and a poll that fails is not a failed job.
@@ -248,7 +250,17 @@ def check(export: Export, *, ledger: Ledger, connector: Connector, site: Site, n
         return _poll_failed(export, str(error), ledger=ledger, site=site, now=now)
     if report.status is JobStatus.RUNNING and report.word:
         return _poll_failed(export, report.word, ledger=ledger, site=site, now=now)
-    export = export.model_copy(update={"failed_polls": 0, "progress": report.progress, "status": report.status})
+    for what, document in report.evidence.items():
+        landing.write_document(keys.evidence(export.pipeline, export.run_id, what), json.dumps(document))
+    export = export.model_copy(
+        update={
+            "failed_polls": 0,
+            "progress": report.progress,
+            "status": report.status,
+            "partial": report.partial,
+            "evidence": [*dict.fromkeys([*export.evidence, *report.evidence])],
+        }
+    )
     return _looked(export, report, ledger=ledger, connector=connector, now=now)
 
 

@@ -104,6 +104,10 @@ def active(pipeline_name: str, run_id: str) -> str:
     return f"{ACTIVE}{pipeline_name}/{run_id}"
 
 
+def unclaimed(execution_digest: str) -> str:
+    return f"ledger/_unclaimed/{execution_digest}"
+
+
 def run_of_active(key: str) -> tuple[str, str]:
     """The pipeline and run_id of an active run's key."""
     pipeline_name, run_id = key.removeprefix(ACTIVE).split("/")

@@ -263,6 +263,13 @@ class Ledger:
         self._update_run(record.pipeline, record.run_id, marked)
         return won
 
+    def is_told_unclaimed(self, execution: str) -> bool:
+        """Whether it was told that an execution ended before it had a run."""
+        return self._get(keys.unclaimed(digest(execution))) is not None
+
+    def told_unclaimed(self, execution: str) -> None:
+        self._create(keys.unclaimed(digest(execution)), LedgerDocument())
+
     def forget_active(self, pipeline: str, run_id: str) -> None:
         self._store.delete(keys.active(pipeline, run_id))
 

@@ -63,6 +63,7 @@ ADVICE: dict[str, str] = {
     "RetypedColumnError": _RUN + " --set options.retyped_column=warn      (once readers are ready for the new type)",
     "BaseMovedError": _RUN + "      (a new run starts from what is published now)",
     "IncompleteDownloadError": _RERUN + "      (spends no submission)",
+    "RowCountError": "ask the vendor which number is right; " + _RERUN + " --resubmit      (exports it anew)",
     "RunAbandonedError": "nothing      (a later attempt acts for the run)",
     "ExecutionLostError": _RERUN + "      (adopts the job, if there is one)",
     "CancelledError": _RERUN + "      (adopts the job, unless the vendor could cancel it)",

@@ -98,7 +98,8 @@ class JobReport:
     """One look at a job. `reason` is why it failed.
 
     `word` is the vendor's own where we did not know it. On a RUNNING job it says what contradicts that: such a look
-    counts as a failed poll.
+    counts as a failed poll. `partial` says of a SUCCEEDED job why its result is only part of what was asked for.
+    `evidence` maps names to the vendor's own documents about the end of a job.
     """
 
     status: JobStatus
@@ -108,6 +109,8 @@ class JobReport:
     reason: str | None = None
     word: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    partial: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from haul import keys
-from haul.errors import IncompleteDownloadError, PermanentError, RunAbandonedError, RunNotFoundError, by_name
+from haul.errors import (
+    IncompleteDownloadError,
+    PermanentError,
+    RowCountError,
+    RunAbandonedError,
+    RunNotFoundError,
+    by_name,
+)
 from haul.ledger import Ledger, require_current, require_fit
 from haul.models.base import digest
 from haul.models.event import Outcome
@@ -45,6 +52,7 @@ def publish(export: Export, *, ledger: Ledger, landing: Landing, seller: Seller,
     Raises:
         HaulError: of the first file that did not land, under its own name.
         IncompleteDownloadError: a planned file has no record.
+        RowCountError: the files and the vendor's counter disagree.
         BaseMovedError: another run published meanwhile, and this delta no longer fits.
         RunAbandonedError: this attempt was given up.
     """
@@ -90,7 +98,14 @@ def landed_files(export: Export, ledger: Ledger, landing: Landing) -> tuple[Cont
                 f"the download of {file.vendor_name} stopped half-way, {_times(record.tries)}"
             )
         found.append(record)
+    _compare_rows(contents, found)
     return contents, found
+
+
+def _compare_rows(contents: Contents, files: Sequence[FileRecord]) -> None:
+    rows = _sum([file.landed.rows for file in files if file.landed])
+    if contents.expected_rows is not None and rows is not None and rows != contents.expected_rows:
+        raise RowCountError(f"the files hold {rows:,} rows, and the vendor counted {contents.expected_rows:,}")
 
 
 def _times(tries: int) -> str:
@@ -124,8 +139,8 @@ class _Drafting:
         waited = _seconds(export.job.submitted_at or export.started_at, export.job.finished_seen_at)
         created = export.watermark.to_created_at
         manifest = Manifest(
-            outcome=Outcome.SUCCEEDED,
-            warnings=export.warnings,
+            outcome=Outcome.PARTIAL if export.partial else Outcome.SUCCEEDED,
+            warnings=[*([export.partial] if export.partial else []), *export.warnings],
             pipeline=export.pipeline,
             environment=export.environment,
             run_id=export.run_id,
@@ -147,7 +162,10 @@ class _Drafting:
             datasets=datasets,
             tables_added=self.contents.tables_added,
             tables_dropped=self.contents.tables_dropped,
-            evidence=[Evidence(what=what, uri=self._evidence_uri(what)) for what in self.contents.evidence],
+            evidence=[
+                Evidence(what=what, uri=self._evidence_uri(what))
+                for what in dict.fromkeys([*export.evidence, *self.contents.evidence])
+            ],
             classification=export.landing.classification,
             expires_on=_expires(export, self.now),
             run=RunFacts(

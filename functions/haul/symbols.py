@@ -23,16 +23,24 @@ class Facts:
     upstream: Manifest | None = None
 
 
-def resolve(value: Any, facts: Facts, *, at: str = "request") -> Any:
+def resolve(value: Any, facts: Facts, *, first_run: str = "fail", at: str = "request") -> Any:
     """Replace every symbol but those that only the connector can answer; escapes stay for the connector's turn.
+
+    Before the first success, `first_run` is either `full`, and a field that would hold `@last-success.started-at` is
+    left out, or `fail`.
 
     Raises:
         InvalidEventError: the symbol stands for nothing in this run.
     """
     if isinstance(value, Mapping):
-        return {name: resolve(inner, facts, at=f"{at}.{name}") for name, inner in value.items()}
+        dropped = first_run == "full" and facts.last_success_started_at is None
+        return {
+            name: resolve(inner, facts, first_run=first_run, at=f"{at}.{name}")
+            for name, inner in value.items()
+            if not (dropped and inner == "@last-success.started-at")
+        }
     if isinstance(value, list):
-        return [resolve(inner, facts, at=f"{at}[{index}]") for index, inner in enumerate(value)]
+        return [resolve(inner, facts, first_run=first_run, at=f"{at}[{index}]") for index, inner in enumerate(value)]
     if not is_symbol(value) or value in _VENDORS_OWN:
         return value
     found = _fact(value, facts)

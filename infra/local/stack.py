@@ -9,6 +9,7 @@ Endpoints and region come from the environment (or the session), so the same cod
 
 import functools
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -368,9 +369,22 @@ class Stack:
         except self.secrets.exceptions.ResourceExistsException:
             self.secrets.put_secret_value(SecretId=name, SecretString=secret)
 
+    def function_name(self, module: str) -> str:
+        """What the function of a handler's module is called: `check_export`."""
+        construct = re.compile(rf"-{_construct(module)}[0-9A-F]{{8}}-")
+        pages = self.functions.get_paginator("list_functions").paginate()
+        names = [function["FunctionName"] for page in pages for function in page["Functions"]]
+        return next(name for name in names if construct.search(name))
+
+    def invoke(self, module: str, event: Json) -> Json:
+        """Invoke a function with `event` and wait for its answer; an error is an answer too."""
+        name = self.function_name(module)
+        answer: Json = json.load(self.functions.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"])
+        return answer
+
     def logs(self, function: str) -> str:
         """Everything that a function logged, by the name of its module: `check_export`."""
-        construct = function.title().replace("_", "")
+        construct = _construct(function)
         pages = self.cloudwatch_logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix="/aws/lambda/")
         groups = [group["logGroupName"] for page in pages for group in page["logGroups"]]
         lines = []
@@ -379,6 +393,10 @@ class Stack:
                 found = self.cloudwatch_logs.get_paginator("filter_log_events").paginate(logGroupName=group)
                 lines += [event["message"] for page in found for event in page["events"]]
         return "".join(lines)
+
+
+def _construct(module: str) -> str:
+    return module.title().replace("_", "")
 
 
 def _there[T](value: T | None) -> T:

@@ -65,6 +65,8 @@ class FakeVendor:
     cancelled: list[str] = field(default_factory=list)
     posts: int = 0
     files_per_result: int = 2
+    partial: str | None = None
+    expected_rows: int | None = None
 
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
         version = self.newest if request["version"] == "@latest" else request["version"]
@@ -114,7 +116,15 @@ class FakeVendor:
         found = self.job(job.id or "")
         if found.status is JobStatus.SUCCEEDED and not self._lives(found):
             return JobReport(JobStatus.EXPIRED)
-        return JobReport(found.status, found.result_id, self._expires(found), reason="it broke")
+        ended = found.status is not JobStatus.RUNNING
+        return JobReport(
+            found.status,
+            found.result_id,
+            self._expires(found),
+            reason="it broke",
+            partial=self.partial,
+            evidence={"final-status": {"job": found.id}} if ended else {},
+        )
 
     def contents(self, job: Job) -> Contents:
         if not any(each.result_id == job.result_id and self._lives(each) for each in self.jobs):
@@ -125,7 +135,10 @@ class FakeVendor:
         ]
         column = Column(name="id", vendor_type="String", type="string")
         return Contents(
-            datasets=[Dataset(name="T", table="T", columns=[column])], files=files, evidence={"details": {}}
+            datasets=[Dataset(name="T", table="T", columns=[column])],
+            files=files,
+            evidence={"details": {}},
+            expected_rows=self.expected_rows,
         )
 
     def open(self, file: RemoteFile, job: Job) -> DownloadSource:

@@ -184,7 +184,14 @@ class World:
     def _decide(self, step: str, export: Export, now: datetime) -> Export:
         match step:
             case "check":
-                return exports.check(export, ledger=self.ledger(), connector=self.vendor, site=self.site, now=now)
+                return exports.check(
+                    export,
+                    ledger=self.ledger(),
+                    connector=self.vendor,
+                    landing=self.landing,
+                    site=self.site,
+                    now=now,
+                )
             case "plan":
                 return exports.plan(export, ledger=self.ledger(), connector=self.vendor, landing=self.landing)
             case "publish":

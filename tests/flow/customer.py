@@ -1,6 +1,7 @@
 """A customer of the deployed stack: a pipeline, its connection, and a Visier of its own."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -126,6 +127,15 @@ class Customer:
             call.path.endswith((f"/files/{self.truth[name].file_id}", f"/file/{self.truth[name].file_id}"))
             for call in self.visier.log
         )
+
+
+def report(stack: Stack, arn: str) -> None:
+    """Have Abandon told once more of an execution that ended, as EventBridge may do at any time."""
+    seen = stack.look(arn)
+    detail = {"executionArn": arn, "status": seen.status, "input": json.dumps(seen.input)}
+    if seen.error:
+        detail |= {"error": seen.error, "cause": seen.cause or ""}
+    stack.invoke("abandon", {"detail-type": "Step Functions Execution Status Change", "detail": detail})
 
 
 class NewCustomer(Protocol):

@@ -30,7 +30,7 @@ GIVE_UP = {
 
 MAY: dict[str, dict[str, set[str]]] = {
     "ScheduleExport": {**LEDGER, **SECRETS, "manifests/*": READ_WRITE},
-    "CheckExport": {**LEDGER, **SECRETS},
+    "CheckExport": {**LEDGER, **SECRETS, "evidence/*": {"s3:PutObject"}},
     "PlanDownload": {**LEDGER, **SECRETS, "evidence/*": {"s3:PutObject"}},
     "DownloadFiles": {
         **LEDGER,

@@ -255,6 +255,42 @@ def test_what_published_stays_published_though_its_execution_was_stopped_half_wa
     assert len(world.manifests()) == 1
 
 
+def test_a_job_that_delivers_only_part_is_published_and_says_so() -> None:
+    world = World(partial="7.6 % of its tasks failed")
+
+    execution = world.run(world.start())
+
+    (record,) = world.records()
+    manifest = world.ledger().manifest("people", record.run_id)
+    assert execution.status == "SUCCEEDED"
+    assert record.outcome is Outcome.PARTIAL
+    assert manifest is not None
+    assert manifest.outcome is Outcome.PARTIAL
+    assert manifest.warnings == ["7.6 % of its tasks failed"]
+    assert [notice.detail["outcome"] for notice in world.notices] == ["PARTIAL"]
+
+
+def test_what_the_vendor_says_of_the_end_of_a_job_is_kept() -> None:
+    world = World()
+    execution = world.run(world.start(), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+
+    world.run(execution, finish=False)
+
+    (record,) = world.records()
+    assert world.landing.read(f"evidence/people/{record.run_id}/final-status.json") == b'{"job": "j1"}'
+
+
+def test_files_with_other_rows_than_the_vendor_counted_are_not_published() -> None:
+    world = World(expected_rows=3)
+
+    execution = world.run(world.start())
+
+    assert execution.error == "RowCountError"
+    assert execution.cause == "the files hold 2 rows, and the vendor counted 3"
+    assert world.manifests() == []
+
+
 def test_a_delta_waits_for_the_one_before_it() -> None:
     """A delta from a version that readers no longer have when it is done would break what they keep."""
     world = World()

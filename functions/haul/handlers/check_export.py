@@ -16,7 +16,12 @@ from haul.observability import logger, metrics
 @event_parser(model=Export)
 def lambda_handler(export: Export, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     checked = exports.check(
-        export, ledger=wiring.ledger(), connector=wiring.connector(export), site=wiring.site(), now=wiring.now()
+        export,
+        ledger=wiring.ledger(),
+        connector=wiring.connector(export),
+        landing=wiring.landing(),
+        site=wiring.site(),
+        now=wiring.now(),
     )
     logger.info("export checked", job_id=checked.job.id, status=checked.status, polls=checked.polls)
     metrics.add_metric("ExportChecks", MetricUnit.Count, 1)

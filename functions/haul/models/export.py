@@ -112,6 +112,8 @@ class Export(Document):
     plan: PlanRef | None = None
     manifest: str | None = None
     message: str | None = None
+    partial: str | None = None
+    evidence: list[str] = []
 
     def follows(self) -> str | None:
         """The version that must be the published one for this delta to fit; None where a person named the base."""
@@ -184,7 +186,8 @@ class RemoteFile(Document):
 class Contents(Document):
     """Everything that a finished result consists of.
 
-    `evidence` maps a document's name, such as `export-details`, to the vendor's own JSON.
+    `evidence` maps a document's name, such as `export-details`, to the vendor's own JSON. `expected_rows` is the
+    vendor's counter, where the rows in the files must come to the same.
     """
 
     datasets: list[Dataset]
@@ -193,6 +196,7 @@ class Contents(Document):
     tables_dropped: list[str] = []
     evidence: dict[str, Any] = {}
     warnings: list[str] = []
+    expected_rows: int | None = None
 
 
 class PlannedFile(Document):
