@@ -33,6 +33,7 @@
         ├── BaseMovedError
         ├── IncompleteDownloadError
         ├── RowCountError
+        ├── EmptyResultError
         ├── RunAbandonedError
         ├── ExecutionLostError
         └── CancelledError
@@ -198,6 +199,10 @@ class IncompleteDownloadError(PermanentError):
 
 class RowCountError(PermanentError):
     """The files hold another number of rows than the vendor counted."""
+
+
+class EmptyResultError(PermanentError):
+    """The job succeeded, its result holds nothing, and the pipeline asked to fail then."""
 
 
 class RunAbandonedError(PermanentError):

@@ -60,6 +60,7 @@ ADVICE: dict[str, str] = {
     "PollingFailedError": _RERUN + "      (adopts the job, spends no submission)",
     "DeadlineExceededError": _RERUN + "      (adopts the job, if there is one; is limits.deadline long enough?)",
     "ResultExpiredError": _RERUN + "      (submits once more)",
+    "EmptyResultError": _RUN + " --set options.empty=warn      (publishes it, if it is right that there is nothing)",
     "RetypedColumnError": _RUN + " --set options.retyped_column=warn      (once readers are ready for the new type)",
     "BaseMovedError": _RUN + "      (a new run starts from what is published now)",
     "IncompleteDownloadError": _RERUN + "      (spends no submission)",

@@ -99,7 +99,8 @@ class JobReport:
 
     `word` is the vendor's own where we did not know it. On a RUNNING job it says what contradicts that: such a look
     counts as a failed poll. `partial` says of a SUCCEEDED job why its result is only part of what was asked for.
-    `evidence` maps names to the vendor's own documents about the end of a job.
+    `evidence` maps names to the vendor's own documents about the end of a job. `retryable` says of a FAILED job that
+    the vendor itself would try once more.
     """
 
     status: JobStatus
@@ -111,6 +112,7 @@ class JobReport:
     counts: dict[str, int] = field(default_factory=dict)
     partial: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
+    retryable: bool = False
 
 
 @dataclass(frozen=True)
