@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,12 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from haul import connectors
+from haul import connectors, exports
 from haul.connectors.mediarithmics.client import MediarithmicsClient
 from haul.connectors.mediarithmics.connector import MediarithmicsConnector
 from haul.errors import (
     CredentialsRefusedError,
     EmptyResultError,
+    ExportFailedError,
     InvalidEventError,
     InvalidSecretError,
     MissingCapabilityError,
@@ -25,10 +27,14 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.models.export import Contents, Job, JobStatus
+from haul.ledger import Ledger
+from haul.models.event import Outcome
+from haul.models.export import Contents, Export, Job, JobStatus
 from haul.models.vendors.mediarithmics import QueryExportOptions
-from haul.ports import Connector, DownloadSource, Known
+from haul.ports import Connector, DownloadSource, Execution, Known, Site
 from infra.local.vendors.mediarithmics import MediarithmicsSimulator
+from tests.fakes.landing import FakeLanding
+from tests.fakes.memory_store import MemoryStore
 from tests.fakes.secret import FakeSecret
 
 OTQL = 'SELECT { emails { id } } FROM UserPoint WHERE segments { id = "51023" }'
@@ -42,6 +48,7 @@ REQUEST: dict[str, Any] = {
 KNOWN_EXPORT = {"organisation_id": "1426", "exportId": "9879"}
 RUN = "20261122T050003Z-7c1f9a"
 START = "/executions$"
+SITE = Site(environment="test", bucket="landing")
 
 type Simulate = Callable[..., MediarithmicsSimulator]
 
@@ -789,9 +796,21 @@ def test_a_failure_that_is_worth_another_try_says_so(simulate: Simulate) -> None
 
 
 def test_an_execution_that_is_not_listed_is_a_failed_poll(mics: MediarithmicsSimulator) -> None:
-    for job_id in ("9879/404", "404/7"):
-        with pytest.raises(VendorUnavailableError, match="does not list"):
-            connect(mics).status(Job(id=job_id))
+    with pytest.raises(VendorUnavailableError, match="does not list"):
+        connect(mics).status(Job(id="9879/404", submitted_at=datetime.now(UTC)))
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        Job(id="404/7"),
+        Job(id="9879/404", result_id="404"),
+        Job(id="9879/404", submitted_at=datetime.now(UTC) - timedelta(days=9)),
+    ],
+    ids=["no such export", "it had a result", "it is older than any run"],
+)
+def test_an_execution_that_can_no_longer_be_live_is_expired(mics: MediarithmicsSimulator, job: Job) -> None:
+    assert connect(mics).status(job).status is JobStatus.EXPIRED
 
 
 @pytest.mark.parametrize("job_id", [None, "7897897", "/7", "9879/"])
@@ -1040,6 +1059,135 @@ def test_reads_of_what_is_not_there_say_so(mics: MediarithmicsSimulator) -> None
         operations["export-details"].run({"export": "404"})
     with pytest.raises(RequestRejectedError, match="lists no execution 7"):
         operations["execution-status"].run({"job": "9879/7"})
+
+
+# In the flow
+
+
+class Flow:
+    """The export flow's decisions around one connection, its ledger in memory, as far as the plan of what to land."""
+
+    def __init__(self, mics: MediarithmicsSimulator) -> None:
+        self.mics = mics
+        self.now = datetime.now(UTC)
+        self.store = MemoryStore()
+        self.landing = FakeLanding("landing")
+
+    def connect(self, vendor: str, connection: str, options: Mapping[str, Any]) -> Connector:
+        assert connection == "mics-1426"
+        return connectors.connect(vendor, secret_of(self.mics), options)
+
+    def start(self, trigger: str, **options: Any) -> Export:
+        event = {
+            "version": 1,
+            "id": trigger,
+            "pipeline": "mics-active-emails",
+            "vendor": "mediarithmics",
+            "action": "query-export",
+            "connection": "mics-1426",
+            "request": REQUEST,
+            "options": options,
+        }
+        execution = Execution(f"arn:{trigger}", self.now)
+        return exports.schedule(
+            event, execution, ledger=Ledger(self.store), connect=self.connect, site=SITE, now=self.now
+        )
+
+    def run(self, trigger: str, **options: Any) -> Export:
+        export = self.start(trigger, **options)
+        while export.outcome is None and export.status in {JobStatus.RUNNING, JobStatus.UNKNOWN}:
+            self.pass_time(export.wait_seconds)
+            connector = self.connect(export.vendor, export.connection, export.options)
+            ledger = Ledger(self.store)
+            export = exports.check(
+                export, ledger=ledger, connector=connector, landing=self.landing, site=SITE, now=self.now
+            )
+        if export.outcome is None:
+            connector = self.connect(export.vendor, export.connection, export.options)
+            export = exports.plan(export, ledger=Ledger(self.store), connector=connector, landing=self.landing)
+        return export
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.mics.advance(seconds)
+
+
+def test_a_run_waits_for_its_execution_and_plans_its_file(simulate: Simulate) -> None:
+    mics = simulate("second-page", job_seconds=100)
+    flow = Flow(mics)
+
+    export = flow.run("monday", empty="fail", max_erroneous_tasks="10%")
+
+    assert export.job.id == f"{ours(mics)[0]['id']}/7897897"
+    assert export.job.vendor_counts["num_tasks"] == 3322
+    assert 100 <= export.elapsed(flow.now) <= 115
+    assert export.evidence == ["execution"]
+    assert export.plan
+    [item] = json.loads(flow.landing.read(export.plan.key) or b"")
+    assert [file["key"] for file in item["files"]] == [
+        f"raw/mics-active-emails/export/run_id={export.run_id}/export.ndjson"
+    ]
+
+
+def test_a_daily_run_never_serves_yesterdays_execution(simulate: Simulate) -> None:
+    mics = simulate(job_seconds=100)
+    flow = Flow(mics)
+    monday = flow.run("monday")
+    Ledger(flow.store).end(monday.model_copy(update={"outcome": Outcome.NOTHING_NEW}), now=flow.now)
+    flow.pass_time(86_400)
+
+    tuesday = flow.run("tuesday")
+
+    assert monday.job.id != tuesday.job.id
+    assert len(mics.executions()) == 2
+    assert len(ours(mics)) == 1
+
+
+def test_a_daily_run_goes_on_though_yesterdays_execution_is_listed_no_more(simulate: Simulate) -> None:
+    mics = simulate(job_seconds=100)
+    flow = Flow(mics)
+    monday = flow.run("monday")
+    Ledger(flow.store).end(monday.model_copy(update={"outcome": Outcome.NOTHING_NEW}), now=flow.now)
+    flow.pass_time(86_400)
+    mics._executions.clear()
+
+    tuesday = flow.run("tuesday")
+
+    assert tuesday.job.id != monday.job.id
+
+
+@pytest.mark.parametrize("scenario", ["lost-reply", "start-gateway-timeout", "lost-start"])
+def test_a_lost_reply_costs_time_and_never_a_second_execution(simulate: Simulate, scenario: str) -> None:
+    mics = simulate(scenario, job_seconds=100)
+
+    export = Flow(mics).run("monday")
+
+    assert export.job.id == f"{ours(mics)[0]['id']}/7897897"
+    assert len(mics.executions()) == 1
+
+
+def test_a_retryable_failure_is_followed_by_one_more_execution(simulate: Simulate) -> None:
+    mics = simulate("failed-once", job_seconds=100)
+    flow = Flow(mics)
+
+    export = flow.run("monday", retry_if_retryable=1)
+
+    assert [execution["status"] for execution in mics.executions()] == ["FAILED", "SUCCEEDED"]
+    assert export.job.submissions == 2
+    assert ["followed by another" in warning for warning in export.warnings] == [True]
+    assert flow.landing.read(f"evidence/mics-active-emails/{export.run_id}/export-error.json")
+
+
+@pytest.mark.parametrize("options", [{}, {"retry_if_retryable": 1}], ids=["not asked for", "asked for"])
+def test_a_failure_ends_the_run_and_leaves_its_error_file(simulate: Simulate, options: dict[str, int]) -> None:
+    mics = simulate("failed-final", job_seconds=100)
+    flow = Flow(mics)
+
+    with pytest.raises(ExportFailedError, match=r"Query execution failed.*kept as evidence"):
+        flow.run("monday", **options)
+
+    assert len(mics.executions()) == 1
+    assert any(key.endswith("/export-error.json") for key in flow.landing.objects)
 
 
 def finished_export(mics: MediarithmicsSimulator) -> object:

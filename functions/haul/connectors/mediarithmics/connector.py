@@ -103,7 +103,7 @@ class MediarithmicsConnector:
         export_id, execution_id = _ids(job)
         execution = self._client.execution(export_id, execution_id)
         if execution is None:
-            raise VendorUnavailableError(f"mediarithmics does not list execution {execution_id} of export {export_id}")
+            return self._not_listed(job, export_id, execution_id)
         where = executions.status(execution)
         match where:
             case JobStatus.UNKNOWN:
@@ -120,6 +120,15 @@ class MediarithmicsConnector:
                 return self._ended_badly(where, execution)
             case _:
                 return JobReport(JobStatus.RUNNING, progress=executions.progress(execution))
+
+    def _not_listed(self, job: Job, export_id: str, execution_id: str) -> JobReport:
+        what = f"mediarithmics does not list execution {execution_id} of export {export_id}"
+        oldest = datetime.fromtimestamp(self._clock(), UTC) - _LONGEST
+        if job.result_id or (job.submitted_at and job.submitted_at < oldest):
+            return JobReport(JobStatus.EXPIRED, reason=f"{what} any more")
+        if self._client.export(export_id) is None:
+            return JobReport(JobStatus.EXPIRED, reason=f"{what}; the export itself is gone")
+        raise VendorUnavailableError(what)
 
     def contents(self, job: Job) -> Contents:
         """List the files of a finished execution.
