@@ -114,7 +114,7 @@ class MediarithmicsConnector:
                     result_id=execution_id,
                     counts=executions.counts(execution),
                     partial=executions.partial(execution, self._options.max_erroneous_tasks),
-                    evidence={"execution": execution.document},
+                    evidence={"execution": execution.kept},
                 )
             case JobStatus.FAILED | JobStatus.CANCELLED:
                 return self._ended_badly(where, execution)
@@ -280,7 +280,7 @@ class MediarithmicsConnector:
         retryable = where is JobStatus.FAILED and execution.is_retryable is True
         told = execution.problem or f"mediarithmics calls it {execution.status} and gives no reason"
         again = "; it says that another try may succeed (is_retryable)" if retryable else ""
-        evidence: dict[str, Any] = {"execution": execution.document}
+        evidence: dict[str, Any] = {"execution": execution.kept}
         left = self._error_file(execution) if where is JobStatus.FAILED else None
         if left:
             evidence["export-error"] = {"file": "export.error", "text": left}

@@ -19,7 +19,7 @@ _STATUS = {
     "CANCELLED": JobStatus.CANCELLED,
 }
 _FORMATS: dict[str, tuple[str, Format]] = {
-    "JSON": ("ndjson", Format(type="ndjson", compression="none", header=False)),
+    "JSON": ("ndjson", Format(type="ndjson", compression="none", header=False, newline_in_fields=False)),
     "CSV": ("csv", Format(type="csv", compression="none")),
 }
 
@@ -81,7 +81,7 @@ def contents(execution: Execution, output_format: str) -> Contents:
             RemoteFile(dataset=name, name=f"{name}.{suffix}", part=0, vendor_file_id=name, vendor_name=name)
             for name in names
         ],
-        evidence={"execution": execution.document},
+        evidence={"execution": execution.kept},
     )
 
 

@@ -126,6 +126,11 @@ class Execution(Listed):
     erroneous_tasks: Count = None
 
     @property
+    def kept(self) -> Mapping[str, Any]:
+        """The execution as evidence: its permalink is left out, as whoever has a link may have what it leads to."""
+        return {name: value for name, value in self.document.items() if name != "permalink_uri"}
+
+    @property
     def age(self) -> tuple[datetime, int, str]:
         """Orders executions, oldest first: by creation, then id."""
         return self.creation_date or datetime.min.replace(tzinfo=UTC), len(self.id), self.id

@@ -15,6 +15,7 @@ API token, e-mail and password are `demo`, the organisation is 1426 and its data
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import re
@@ -493,7 +494,7 @@ class MediarithmicsSimulator(VendorSimulator[MediarithmicsKnobs]):
             "cancel_status": None,
             "debug": None,
             "is_retryable": status == "FAILED" and execution.knobs.retryable,
-            "permalink_uri": "",
+            "permalink_uri": base64.b64encode(f"permalink of {execution.id}".encode()).decode() if ended else "",
             **self._counters_of(execution, known=not waits, ended=ended),
             "retry_count": 0,
             "job_type": "DATAMART_QUERY_EXPORT",
