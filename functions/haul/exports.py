@@ -24,7 +24,7 @@ from haul.models import vendors
 from haul.models.base import merged, parse, span
 from haul.models.event import Event, Outcome, Start, unreplaced
 from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef, Seller
-from haul.models.ledger import PipelineRecord, RunRecord
+from haul.models.ledger import JobRecord, PipelineRecord, RunRecord
 from haul.models.manifest import Manifest
 from haul.ports import Connect, Connector, Execution, JobReport, Known, Landing, Site
 
@@ -258,6 +258,7 @@ def _next_attempt(record: RunRecord, *, resubmit: bool) -> Export:
             "job": Job(),
             "wait_seconds": 0,
             "failed_polls": 0,
+            "retries": 0,
             "progress": None,
             "plan": None,
             "resubmit": resubmit,
@@ -369,17 +370,26 @@ def _looked(export: Export, report: JobReport, *, ledger: Ledger, connector: Con
             ledger.note(done)
             return done
         case JobStatus.FAILED | JobStatus.CANCELLED:
-            why = report.reason or "the vendor gives no reason"
-            if found and found[0].job_id == job_id:
-                jobs.end(ledger, found[0], why)
-            verb = "failed" if report.status is JobStatus.FAILED else "cancelled"
-            raise ExportFailedError(f"{export.vendor} {verb} job {job_id}: {why}")
+            return _ended_badly(export, report, found[0] if found else None, ledger=ledger, now=now)
         case JobStatus.EXPIRED:
             if found and found[0].job_id == job_id:
                 jobs.end(ledger, found[0], "its result has expired")
             raise ResultExpiredError(f"{export.vendor} has deleted the result of job {job_id}")
         case _:
             assert_never(report.status)
+
+
+def _ended_badly(
+    export: Export, report: JobReport, record: JobRecord | None, *, ledger: Ledger, now: datetime
+) -> Export:
+    """Give the job up, or go on without one where another may follow it."""
+    why = report.reason or "the vendor gives no reason"
+    if record and report.retryable and (again := jobs.once_more(export, record, ledger, why)):
+        return _still_waiting(again, ledger, now=now)
+    if record and record.job_id == export.job.id:
+        jobs.end(ledger, record, why)
+    verb = "failed" if report.status is JobStatus.FAILED else "cancelled"
+    raise ExportFailedError(f"{export.vendor} {verb} job {export.job.id}: {why}")
 
 
 def _still_waiting(export: Export, ledger: Ledger, *, now: datetime, asked: float = 0) -> Export:

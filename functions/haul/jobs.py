@@ -390,6 +390,39 @@ def end(ledger: Ledger, record: JobRecord, why: str) -> None:
     )
 
 
+def once_more(export: Export, record: JobRecord, ledger: Ledger, why: str) -> Export | None:
+    """Free the way to one more submission after a failure that is worth it; None where that is not asked for.
+
+    The record keeps its count of submissions and loses its job, so that the next look at it submits. Only the owner of
+    the job does so, and doing it twice comes to the same.
+    """
+    allowed = int(export.options.get("retry_if_retryable") or 0)
+    if export.retries >= allowed or record.owner != me(export):
+        return None
+    failed = export.job.id
+    current = ledger.change_job(
+        record,
+        lambda current: (
+            current.model_copy(
+                update={"phase": JobPhase.ENDED, "job_id": None, "why_ended": f"job {failed} failed: {why}"}
+            )
+            if current.owner == me(export) and current.job_id == failed
+            else None
+        ),
+    )
+    if current.phase is not JobPhase.ENDED or current.job_id is not None:
+        return None
+    warning = f"job {failed} failed ({why}) and was followed by another, as options.retry_if_retryable allows"
+    return export.model_copy(
+        update={
+            "job": Job(),
+            "status": JobStatus.RUNNING,
+            "retries": export.retries + 1,
+            "warnings": [*dict.fromkeys([*export.warnings, warning])],
+        }
+    )
+
+
 def _job(record: JobRecord) -> Job:
     return Job(
         id=record.job_id,

@@ -128,6 +128,7 @@ class Rest:
         handled: Collection[int] = (),
         hide: Iterable[str] = (),
         peek: bool = False,
+        at_most: int | None = None,
         fresh_connection: bool = False,
     ) -> Reply:
         """Make one call.
@@ -141,6 +142,7 @@ class Rest:
             handled: statuses that come back as a reply and not as an error, because the caller knows better.
             hide: secrets to strike out, should the vendor repeat them.
             peek: leave the body of a good answer alone; only its status and headers are wanted.
+            at_most: read no more than so many bytes of the body of a good answer.
             fresh_connection: use no connection that was kept: one that died unnoticed would lose the reply.
 
         Raises:
@@ -163,9 +165,10 @@ class Rest:
                 auth=_as_given,
                 allow_redirects=False,
                 timeout=self._timeout,
-                stream=peek,
+                stream=peek or at_most is not None,
             )
-            reply = Reply(what, response.status_code, response.headers, _read(response, peek=peek), tuple(hide))
+            body = _read(response, at_most=0 if peek else at_most)
+            reply = Reply(what, response.status_code, response.headers, body, tuple(hide))
         except requests.RequestException as error:
             raise _unreachable(what, error) from None  # its text and its request hold URL and headers
         finally:
@@ -246,13 +249,18 @@ def _as_given(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _read(response: requests.Response, *, peek: bool) -> bytes:
-    if not peek:
+def _read(response: requests.Response, *, at_most: int | None) -> bytes:
+    if at_most is None:
         return response.content
+    wanted = at_most if response.ok else _ERROR_BODY_BYTES
+    body = b""
     try:
-        return b"" if response.ok else next(response.iter_content(_ERROR_BODY_BYTES), b"")
+        pieces = response.iter_content(wanted)  # of any size, where the body is chunked
+        while len(body) < wanted and (piece := next(pieces, b"")):
+            body += piece
     finally:
         response.close()
+    return body[:wanted]
 
 
 def _unreachable(what: str, error: requests.RequestException) -> HaulError:

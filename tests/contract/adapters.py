@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from haul import connectors
 from haul.ports import Connector
 from infra.local.vendors.liquid import LiquidSimulator
+from infra.local.vendors.mediarithmics import MediarithmicsSimulator
 from infra.local.vendors.simulator import VendorSimulator
 from infra.local.vendors.visier import VisierSimulator
 from tests.fakes.secret import FakeSecret
@@ -134,4 +135,45 @@ class Liquid:
         return {"error": "invalid_request", "error_description": text}
 
 
-ADAPTERS: Mapping[str, Callable[[], Adapter]] = {"liquid": Liquid, "visier": Visier}
+class Mediarithmics:
+    """Known by e-mail and password: a long-lived token has nothing that expires or is renewed."""
+
+    secret: FakeSecret
+    request: Mapping[str, Any] = {
+        "organisation_id": "1426",
+        "datamart_id": "1509",
+        "query": {"query_language": "OTQL", "query_text": "SELECT { emails { id } } FROM UserPoint"},
+        "export": {"name": "haul mics-active-emails", "type": "QUERY", "output_format": "JSON"},
+    }
+    submission = "/executions$"
+    poll = "/executions$"
+    login = "/access_tokens$"
+    unknown_status: Mapping[str, Any] = {"status": "ok", "data": [{"id": "7897897", "status": "PAUSED"}], "total": 1}
+
+    def __init__(self) -> None:
+        self.simulator = MediarithmicsSimulator(job_seconds=0, password="first-K7!pass", api_token="token-5fd01c1f7b6e")
+        self.simulator.start()
+        self.secret = FakeSecret({"base_url": self.simulator.url, "email": "demo", "password": "first-K7!pass"})
+
+    def connect(self) -> Connector:
+        return connectors.connect("mediarithmics", self.secret, {})
+
+    def rotate(self) -> Mapping[str, str]:
+        self.simulator.configure(password="changed-K7!pass")
+        self.simulator.invalidate_tokens()
+        return {"password": "changed-K7!pass"}
+
+    def expire_tokens(self) -> None:
+        self.simulator.invalidate_tokens()
+
+    def jobs(self) -> int:
+        return len(self.simulator.executions())
+
+    def confidential(self) -> Sequence[str]:
+        return ["first-K7!pass", *self.simulator._tokens]
+
+    def error(self, text: str) -> Mapping[str, Any]:
+        return {"status": "error", "error": text, "error_id": "9eedef5f-0c1d"}
+
+
+ADAPTERS: Mapping[str, Callable[[], Adapter]] = {"mediarithmics": Mediarithmics, "liquid": Liquid, "visier": Visier}

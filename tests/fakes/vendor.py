@@ -66,6 +66,7 @@ class FakeVendor:
     posts: int = 0
     files_per_result: int = 2
     partial: str | None = None
+    retryable: bool = False
     expected_rows: int | None = None
 
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
@@ -123,6 +124,7 @@ class FakeVendor:
             self._expires(found),
             reason="it broke",
             partial=self.partial,
+            retryable=self.retryable,
             evidence={"final-status": {"job": found.id}} if ended else {},
         )
 

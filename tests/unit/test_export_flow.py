@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from haul.models.event import Outcome
 from haul.models.export import Contents, Job, JobStatus
 from haul.models.ledger import RunState
 from haul.ports import Found, Known, Prepared
+from tests.fakes.memory_store import Fault
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
 from tests.fakes.world import World, fake_vendor
 
@@ -103,6 +105,74 @@ def test_a_failed_job_is_told_and_a_rerun_submits_once_more() -> None:
     assert world.outcomes() == [Outcome.SUCCEEDED]
     assert world.vendor.posts == 2
     assert [notice.detail["outcome"] for notice in world.notices] == ["FAILED", "SUCCEEDED"]
+
+
+def test_a_failure_worth_another_try_is_followed_by_one_more_job_where_that_is_asked_for() -> None:
+    world = World(retryable=True)
+    execution = world.run(world.start(options={"retry_if_retryable": 1}), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+
+    world.run(execution)
+
+    (record,) = world.records()
+    manifest = world.ledger().manifest("people", record.run_id)
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 2
+    assert manifest is not None
+    assert (manifest.job.id, manifest.job.submissions) == ("j2", 2)
+    assert manifest.warnings == [
+        "job j1 failed (it broke) and was followed by another, as options.retry_if_retryable allows"
+    ]
+
+
+@pytest.mark.parametrize(("retryable", "retries", "posts"), [(True, 0, 1), (False, 1, 1), (True, 1, 2), (True, 2, 3)])
+def test_a_failure_is_followed_by_no_more_jobs_than_are_allowed(*, retryable: bool, retries: int, posts: int) -> None:
+    world = World(retryable=retryable)
+    execution = world.start(options={"retry_if_retryable": retries})
+    world.run(execution, until="check")
+
+    for _ in range(20):
+        if execution.step == "check":
+            world.vendor.finish(JobStatus.FAILED)
+            world.pass_time(execution)
+        if execution.status == "RUNNING":
+            world.step(execution)
+
+    assert execution.error == "ExportFailedError"
+    assert world.vendor.posts == posts
+
+
+@pytest.mark.parametrize("fault", ["kill-before", "kill-after", "lost-request", "lost-reply"])
+@pytest.mark.parametrize("at", range(4))
+def test_one_more_job_is_one_whatever_is_killed(fault: Fault, at: int) -> None:
+    """The look that sees the failure meets a fault at its first, second, ... write, and is made again."""
+    world = World(retryable=True)
+    execution = world.run(world.start(options={"retry_if_retryable": 1}), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+    writes = count()
+
+    world.before_write = lambda _: fault if next(writes) == at else None
+    world.step(execution)
+    world.before_write = lambda _: None
+    world.run(execution)
+
+    assert execution.status == "SUCCEEDED"
+    assert world.vendor.posts == 2
+
+
+def test_another_pipelines_job_is_its_own_to_follow_by_another() -> None:
+    world = World(retryable=True)
+    options = {"retry_if_retryable": 1}
+    owner = world.run(world.start("people", options=options), until="check")
+    sharing = world.run(world.start("archive", options=options), until="check")
+    world.vendor.finish(JobStatus.FAILED)
+
+    world.run(sharing, finish=False)
+    world.run(owner)
+
+    assert sharing.error == "ExportFailedError"
+    assert owner.status == "SUCCEEDED"
+    assert world.vendor.posts == 2
 
 
 def test_a_lost_reply_is_never_answered_by_a_second_submission() -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import pytest
 
@@ -21,7 +21,7 @@ from haul.errors import (
     VendorUnavailableError,
 )
 from haul.rest import Dialect, Rest, excerpt
-from infra.local.vendors.server import Bytes, Delivery, LocalServer, Reply, Request
+from infra.local.vendors.server import Bytes, Delivery, LocalServer, Repeated, Reply, Request
 
 DIALECT = Dialect("Acme")
 
@@ -256,6 +256,16 @@ def test_a_peek_reads_what_an_error_says(server: Server) -> None:
 
     with pytest.raises(MissingCapabilityError, match="not yours"):
         rest(server).call("GET", "/file", peek=True)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize(("wanted", "read"), [(1, b"a"), (5, b"abcab"), (100, b"abc" * 10), (30, b"abc" * 10)])
+def test_no_more_is_read_than_is_wanted(
+    server: Server, framing: Literal["length", "chunked"], wanted: int, read: bytes
+) -> None:
+    server.reply = Reply(200, {}, Repeated(b"", b"abc", 10), framing)
+
+    assert rest(server).call("GET", "/file", at_most=wanted).body == read
 
 
 def test_connections_are_kept_unless_a_fresh_one_is_asked_for() -> None:

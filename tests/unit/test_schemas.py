@@ -2,6 +2,7 @@
 
 import importlib.resources
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 
 from haul.models import schemas, vendors
+from haul.models.base import parse
 from haul.models.event import Event
 from haul.models.manifest import Manifest
 from haul.models.pipeline import Pipeline
 
 CONTRACTS = Path(__file__).parents[1] / "fixtures" / "contracts"
+VENDOR_PAGES = Path(__file__).parents[2] / "docs" / "vendors"
 PIPELINES = Path(__file__).parents[2] / "infra" / "pipelines"
 SCHEMAS = schemas.published()
 
@@ -110,6 +113,20 @@ def test_the_contracts_pipeline_fits() -> None:
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_pipeline_fits(path: Path) -> None:
     assert not problems(yaml.safe_load(path.read_text(encoding="utf-8")), "pipeline")
+
+
+@pytest.mark.parametrize("page", sorted(VENDOR_PAGES.glob("*.md")), ids=lambda path: path.name)
+def test_every_pipeline_on_a_vendors_page_fits(page: Path) -> None:
+    shown = [
+        yaml.safe_load(block)
+        for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    ]
+
+    assert [found for pipeline in shown for found in problems(pipeline, "pipeline")] == []
+    for pipeline in shown:
+        action = vendors.actions(pipeline["vendor"])[pipeline["action"]]
+        parse(action.request, pipeline["request"], at="request")
+        parse(action.options, pipeline.get("options", {}), at="options")
 
 
 def test_a_short_event_fits_because_the_pipeline_completes_it() -> None:

@@ -124,6 +124,7 @@ class Export(Document):
     message: str | None = None
     partial: str | None = None
     evidence: list[str] = []
+    retries: int = 0
 
     def follows(self) -> str | None:
         """The version that must be the published one for this delta to fit; None where a person named the base."""

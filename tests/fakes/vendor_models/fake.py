@@ -19,6 +19,7 @@ class FakeOptions(Written):
 
     reuse_available_export: bool = True
     spend_reserved_submission: bool = False
+    retry_if_retryable: int = 0
 
 
 ACTIONS = {"export": Action("export", FakeRequest, FakeOptions)}

@@ -1,0 +1,135 @@
+"""Being known to mediarithmics: by a long-lived API token, or by a temporary one for e-mail and password.
+
+    POST /v1/authentication/access_tokens   {"email", "password"}   a token, and how many seconds it lives
+
+Either is sent raw in `Authorization`, without `Bearer`. Tokens are kept in this process's memory and nowhere else.
+"""
+
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import requests
+
+from haul.connectors import SecretSource
+from haul.connectors.mediarithmics import replies
+from haul.connectors.mediarithmics.credentials import Credentials, read
+from haul.errors import CredentialsRefusedError, UnexpectedResponseError, VendorUnavailableError
+from haul.rest import Dialect, Reply, Rest
+
+_TOKEN_SECONDS = 3600.0
+_RENEWED_BEFORE_SECONDS = 120.0
+_TOKEN = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One login: where, as whom, and until when."""
+
+    rest: Rest = field(repr=False)
+    credentials: Credentials = field(repr=False)
+    token: str = field(repr=False)
+    good_until: float
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": self.token}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (*self.credentials.secrets, self.token)
+
+
+class Login:
+    """Logs in once, and again when the token has had its time or is refused. Threads share one login."""
+
+    def __init__(
+        self,
+        secret: SecretSource,
+        dialect: Dialect,
+        *,
+        http: requests.Session,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._secret = secret
+        self._dialect = dialect
+        self._http = http
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+
+    def session(self) -> Session:
+        """The login to use.
+
+        Raises:
+            CredentialsRefusedError: also with the secret read anew, where it has changed.
+            VendorUnavailableError: with `sent` False: what the login was for has not been sent.
+        """
+        with self._lock:
+            if self._session is None or self._clock() >= self._session.good_until:
+                self._session = self._log_in_with_any()
+            return self._session
+
+    def renewed(self, refused: Session, why: str) -> Session:
+        """Another login than the one that was refused, with the secret read anew.
+
+        Raises:
+            CredentialsRefusedError: the secret still holds the token that was refused.
+        """
+        with self._lock:
+            if self._session is None or self._session is refused:
+                fresh = read(self._secret.fresh())
+                if fresh.api_token is not None and fresh.api_token == refused.token:
+                    raise CredentialsRefusedError(f"mediarithmics refuses the connection's api_token. {why}")
+                self._session = self._log_in(fresh)
+            return self._session
+
+    def _log_in_with_any(self) -> Session:
+        known = read(self._secret.current())
+        try:
+            return self._log_in(known)
+        except CredentialsRefusedError:
+            fresh = read(self._secret.fresh())
+            if fresh == known:  # the same password again would only bring the user closer to being locked out
+                raise
+            return self._log_in(fresh)
+
+    def _log_in(self, credentials: Credentials) -> Session:
+        rest = Rest(credentials.base_url, self._dialect, session=self._http, clock=self._clock)
+        if credentials.api_token is not None:
+            return Session(rest, credentials, credentials.api_token, math.inf)
+        try:
+            reply = rest.call(
+                "POST",
+                "/v1/authentication/access_tokens",
+                body={"email": credentials.email, "password": credentials.password},
+                handled=(400, 401, 403),
+                hide=credentials.secrets,
+            )
+        except VendorUnavailableError as error:
+            raise VendorUnavailableError(str(error), sent=False) from None
+        if reply.status in (400, 401, 403):
+            raise CredentialsRefusedError(
+                f"mediarithmics refuses the connection's email and password. {rest.message(reply)}"
+            )
+        granted = _granted(reply)
+        lives = granted.expires_in or _TOKEN_SECONDS
+        renew_before = min(_RENEWED_BEFORE_SECONDS, lives / 10)
+        return Session(rest, credentials, granted.access_token, self._clock() + lives - renew_before)
+
+
+def _granted(reply: Reply) -> replies.Token:
+    """Read a token; nothing of an answer that holds none is shown, as it may hold one in another place."""
+    try:
+        granted = replies.read(replies.One[replies.Token], reply).data
+    except UnexpectedResponseError:
+        granted = None
+    if granted is None or not _TOKEN.fullmatch(granted.access_token):
+        raise UnexpectedResponseError(
+            f"{reply.what} answered {reply.status} with something that is no token ({len(reply.body)} bytes): "
+            "is base_url right?"
+        )
+    return granted

@@ -1,0 +1,131 @@
+"""mediarithmics: query exports."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+
+from haul.models.base import Written
+from haul.models.symbols import is_symbol
+from haul.models.vendors import Action, SecretField
+
+_THRESHOLD = re.compile(r"\d+(\.\d+)?%?", re.ASCII)
+
+
+def _plain(value: str) -> str:
+    if is_symbol(value):
+        raise ValueError("no symbol is understood here; a value that begins with @ is written @@")
+    return value
+
+
+def _threshold(value: str | int) -> str | int:
+    text = str(value)
+    if not _THRESHOLD.fullmatch(text) or ("." in text and "%" not in text):
+        raise ValueError('a share such as "10%", or a number of tasks')
+    return value if isinstance(value, int) or value.endswith("%") else int(value)
+
+
+type Id = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]+$"),
+    Field(description="an id of mediarithmics: digits in quotes", examples=["1426"]),
+]
+type Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_plain)]
+
+
+class Query(Written):
+    """Body of `POST /v1/datamarts/{datamart_id}/queries`."""
+
+    query_language: Annotated[
+        Literal["OTQL", "JSON_OTQL", "SELECTORQL"], Field(description="only OTQL can be checked before it runs")
+    ] = "OTQL"
+    query_text: Annotated[
+        Text,
+        Field(description="the whole query", examples=["SELECT { emails { id } } FROM UserPoint"]),
+    ]
+
+
+class ExportDefinition(Written):
+    """Body of `POST /v1/exports`, but for the query's id: an export that is found by its name, or created."""
+
+    name: Annotated[Text, Field(description="its name in the organisation", examples=["haul mics-active-emails"])]
+    type: Annotated[Literal["QUERY"], Field(description="there is no other")] = "QUERY"
+    output_format: Annotated[Literal["JSON", "CSV"], Field(description="JSON is one object on each line")] = "JSON"
+
+
+class QueryExportRequest(Written):
+    """What is executed: a query, by an export that has it, or an export that exists already."""
+
+    model_config = ConfigDict(
+        title="mediarithmics query-export request",
+        json_schema_extra={"oneOf": [{"required": ["datamart_id", "query", "export"]}, {"required": ["exportId"]}]},
+    )
+
+    organisation_id: Annotated[Id, Field(description="the organisation that has the export")]
+    datamart_id: Annotated[Id | None, Field(description="the datamart that is queried; goes with query")] = None
+    query: Annotated[Query | None, Field(description="what is exported")] = None
+    export: Annotated[ExportDefinition | None, Field(description="what the export is called; goes with query")] = None
+    exportId: Annotated[  # noqa: N815 - the vendor's own spelling
+        Id | None, Field(description="an export that exists, in place of datamart_id, query and export")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        parts = {"datamart_id": self.datamart_id, "query": self.query, "export": self.export}
+        given = [name for name, part in parts.items() if part is not None]
+        if self.exportId is not None and given:
+            raise ValueError(f"exportId names an export that has its query already; leave out {', '.join(given)}")
+        if self.exportId is None and len(given) < len(parts):
+            missing = [name for name in parts if name not in given]
+            raise ValueError(f"without exportId, {', '.join(parts)} are needed; missing: {', '.join(missing)}")
+        return self
+
+
+class QueryExportOptions(Written):
+    """What Haul does about a mediarithmics export."""
+
+    model_config = ConfigDict(title="mediarithmics query-export options")
+
+    check_query: Annotated[
+        bool, Field(description="have mediarithmics check an OTQL query first: a wrong one would export nothing")
+    ] = True
+    on_query_change: Annotated[
+        Literal["new-export", "fail"],
+        Field(description="when the export of that name has another query: make a new one of that name, or fail"),
+    ] = "new-export"
+    max_erroneous_tasks: Annotated[
+        Annotated[
+            str | int,
+            AfterValidator(_threshold),
+            WithJsonSchema(
+                {
+                    "anyOf": [
+                        {"type": "string", "pattern": r"^(\d+|\d+(\.\d+)?%)$"},
+                        {"type": "integer", "minimum": 0},
+                    ]
+                }
+            ),
+        ]
+        | None,
+        Field(
+            description="how many tasks may go wrong before the run is PARTIAL, a share or a number; without it any",
+            examples=["10%", 0],
+        ),
+    ] = None
+    empty: Annotated[
+        Literal["fail", "warn", "allow"], Field(description="when the export succeeds with files of 0 bytes")
+    ] = "warn"
+    retry_if_retryable: Annotated[
+        int,
+        Field(ge=0, le=3, description="how many further executions to start where a failed one is_retryable"),
+    ] = 0
+
+
+ACTIONS = {"query-export": Action("export", QueryExportRequest, QueryExportOptions)}
+
+SECRET = (
+    SecretField("api_token", "a long-lived API token; or e-mail and password in its place", hidden=True),
+    SecretField("email", "of a technical user, unless there is an api_token"),
+    SecretField("password", "the user's", hidden=True),
+    SecretField("base_url", "only if it is another than https://api.mediarithmics.com"),
+)
