@@ -17,10 +17,11 @@ from typing import NoReturn
 
 from haul.errors import CorruptFileError
 from haul.models.export import Dataset
+from haul.transfer.pages import is_markup_or_json
+from haul.transfer.records import MAX_RECORD_BYTES, compare_columns
 
 ACTION_COLUMN = "_DiffAction_"
 ACTIONS = ("+", "u", "-")
-MAX_RECORD_BYTES = 16 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -38,6 +39,7 @@ class CsvRecords:
         self.actions: dict[str, int] | None = None
         self._name = name
         self._columns = [column.name for column in dataset.columns]
+        self.verified = ["csv-columns", "rows"] if self._columns else ["rows"]
         self._encoding = form.encoding
         self._has_header = form.header
         self._delimiter = form.delimiter.encode()
@@ -68,8 +70,13 @@ class CsvRecords:
 
     def begin(self, start: bytes) -> None:
         """Take in the first record alone, of a file that begins with `start` or is no longer than it."""
-        cut = self._end_of_first(start)
-        self._take(start[:cut] if cut else start + b"\n")
+        if start:
+            cut = self._end_of_first(start)
+            self._take(start[:cut] if cut else start + b"\n")
+
+    def is_page(self, start: bytes, *, refused: bool) -> bool:
+        # Any text is CSV of some kind, so without columns to compare with nothing else shows what it is.
+        return (refused or not self._columns) and is_markup_or_json(start)
 
     @property
     def _first_row(self) -> int:
@@ -126,7 +133,8 @@ class CsvRecords:
         first = self._parsed(block[:cut].removeprefix(_BOM))
         columns = first if self._has_header else self._columns
         if self._has_header:
-            self._compare(first)
+            if self._columns:
+                compare_columns(self._name, "header", first, self._columns)
             self.header = first
         self._width = len(columns) or len(first)
         self._record = self._delimiter * (self._width - 1) + b"\n"
@@ -142,18 +150,6 @@ class CsvRecords:
         except (UnicodeDecodeError, csv.Error, ValueError):
             raise CorruptFileError(f"{self._name}: its first record is not CSV in {self._encoding}") from None
         return fields or [""]
-
-    def _compare(self, header: list[str]) -> None:
-        """Refuse a header that is not the dataset's. What it has instead is not told: it may be a row."""
-        if not self._columns:
-            return
-        if missing := [column for column in self._columns if column not in header]:
-            more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
-            raise CorruptFileError(f"{self._name}: its header lacks {', '.join(missing[:5])}{more}")
-        if len(header) != len(self._columns):
-            raise CorruptFileError(
-                f"{self._name}: its header has {len(header):,} columns where the export has {len(self._columns):,}"
-            )
 
     def _flattened(self, block: bytes) -> bytes:
         """Put quotes alone in place of what they hold, so that each newline and delimiter left ends something."""

@@ -11,11 +11,9 @@ from haul.models.export import Dataset, RemoteFile
 from haul.models.landed import Checksum, LandedFile
 from haul.ports import DownloadSource, Landing
 from haul.transfer.links import Network
-from haul.transfer.source import Body, Patience, open_body
+from haul.transfer.source import Body, Coding, Patience, open_body
 from haul.transfer.upload import PART_BYTES, Upload, encoded
-from haul.transfer.verify import LengthCheck, check_of, compression_of
-
-_CONTENT_TYPE = {"gzip": "application/gzip", "none": "text/csv"}
+from haul.transfer.verify import Compression, LengthCheck, check_of, compression_of, content_type, shows_its_end
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ def land_file(
 ) -> LandedFile:
     """Land one file, or leave nothing behind.
 
-    A file that turns out not to be compressed lands under `key` without its `.gz`.
+    Readers tell gzip by the name: a file that turns out not to be compressed lands under `key` without its `.gz`, one
+    that is although nobody said so with it.
 
     Args:
         open_source: asked again for a fresh source when the first is refused.
@@ -64,18 +63,19 @@ def land_file(
     """
     tuning = tuning or Tuning()
     name = file.vendor_name
-    with open_body(name, open_source, tuning.network, tuning.patience) as body:
+    coding: Coding = "gzip" if dataset.format.compression == "gzip" else "identity"
+    with open_body(name, open_source, tuning.network, tuning.patience, coding=coding) as body:
         size = _size(file, body)
         start = _start(body, tuning.read_bytes)
         compression = compression_of(name, start, dataset)
-        if compression == "none" and size is None and not body.framed:
+        if size is None and not body.framed and not shows_its_end(compression, dataset):
             raise TruncatedFileError(f"{name}: nothing shows where it ends, neither a length nor gzip")
         check = LengthCheck() if verify == "length" and size is not None else check_of(name, compression, dataset)
         digest = hashlib.sha256() if sha256 else None
         with Upload(
             landing,
-            key if compression == "gzip" else key.removesuffix(".gz"),
-            content_type=_CONTENT_TYPE[compression],
+            _named(key, compression, dataset),
+            content_type=content_type(compression, dataset),
             size=size,
             on_upload=on_upload,
             smallest_part=tuning.part_bytes,
@@ -110,6 +110,13 @@ def land_file(
         sha256=digest.hexdigest() if digest else None,
         verified=[*(["length"] if size is not None else []), *found.verified],
     )
+
+
+def _named(key: str, compression: Compression, dataset: Dataset) -> str:
+    """The key by which readers know what the file is; it is the one given if the file is what was expected."""
+    if compression == dataset.format.compression:
+        return key
+    return key.removesuffix(".gz") + (".gz" if compression == "gzip" else "")
 
 
 def _size(file: RemoteFile, body: Body) -> int | None:

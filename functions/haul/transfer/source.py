@@ -1,7 +1,8 @@
 """Opening a vendor's file: its raw bytes, and what goes wrong in our words.
 
 Content coding is never undone. A vendor that stores `x.csv.gz` may serve it with `Content-Encoding: gzip`, and what
-lands is what is stored; asking for `identity` could make such a server unpack it. Messages name the file and
+lands is what is stored; asking for `identity` could make such a server unpack it. Of a file that is stored as it is
+read, `identity` is asked: a server that packs it on its way no longer tells its length. Messages name the file and
 numbers: never a URL, a header or content, for a link is a capability and a row is customer data.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPException, HTTPMessage, HTTPResponse
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from haul.errors import (
     CredentialsRefusedError,
@@ -27,6 +28,8 @@ from haul.errors import (
 )
 from haul.ports import DownloadSource
 from haul.transfer.links import Connection, Link, Network
+
+type Coding = Literal["gzip", "identity"]
 
 MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -83,9 +86,21 @@ class Body:
 
 @contextmanager
 def open_body(
-    name: str, open_source: Callable[[], DownloadSource], network: Network, patience: Patience
+    name: str,
+    open_source: Callable[[], DownloadSource],
+    network: Network,
+    patience: Patience,
+    *,
+    coding: Coding = "gzip",
 ) -> Iterator[Body]:
     """Open a file; after 401, 403, 404 or 410 once more, with a fresh source.
+
+    Args:
+        name: the file's name, for errors.
+        open_source: resolves the file.
+        network: where it may lead.
+        patience: how long to wait.
+        coding: what the server may do to the bytes. What it does is told by them, never by its reply.
 
     Raises:
         CredentialsRefusedError, MissingCapabilityError, ResultExpiredError: refused, twice where that could help.
@@ -93,10 +108,10 @@ def open_body(
         UnsafeLinkError: the link leads where no vendor's file can be.
         RequestRejectedError, UnexpectedResponseError: anything else that is not a file.
     """
-    connection, response = _get(name, open_source(), network, patience)
+    connection, response = _get(name, open_source(), network, patience, coding)
     if response.status in _STALE:
         _close(connection, response)
-        connection, response = _get(name, open_source(), network, patience)
+        connection, response = _get(name, open_source(), network, patience, coding)
     try:
         if response.status != HTTPStatus.OK:
             _refuse(name, response)
@@ -105,12 +120,16 @@ def open_body(
         _close(connection, response)
 
 
-def _get(name: str, source: DownloadSource, network: Network, patience: Patience) -> tuple[Connection, HTTPResponse]:
+def _get(
+    name: str, source: DownloadSource, network: Network, patience: Patience, coding: Coding
+) -> tuple[Connection, HTTPResponse]:
     link = Link.parse(source.url, source.host)
     for _ in range(MAX_REDIRECTS + 1):
         connection = Connection(link, network, connect_timeout=patience.connect, stall_timeout=patience.stall)
         try:
-            response = _exchange(name, connection, link, source.headers if link.trusted else {})
+            response = _exchange(
+                name, connection, link, {"Accept-Encoding": coding, **(source.headers if link.trusted else {})}
+            )
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 return connection, response
@@ -129,7 +148,6 @@ def _exchange(name: str, connection: Connection, link: Link, headers: Mapping[st
             link.target,
             headers={
                 "Accept": "*/*",
-                "Accept-Encoding": "gzip",
                 "User-Agent": "haul",
                 "Connection": "close",
                 **headers,

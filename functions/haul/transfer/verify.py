@@ -1,17 +1,16 @@
 """What a file must be to land, checked while its bytes pass.
 
 Full verification takes every gzip member to its end, with its CRC and size, and nothing behind the last but another
-member; what is inside goes to the check of the dataset's format. Which formats there are, and which check each has,
-is in `_CONTENT` alone.
+member; what is inside goes to the reader of the dataset's format. Which formats there are, and what each asks of a
+file, is in `_FORMS` alone.
 
 A file without gzip's first two bytes may be an error page that came with a 200, or the file unpacked on its way: it is
-taken as it is only if it is CSV that begins with the dataset's own header.
+taken as it is only if it begins as its format does, CSV with the dataset's own header.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NoReturn, Protocol
 
 from isal import igzip_lib
 from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor
@@ -19,6 +18,10 @@ from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor
 from haul.errors import CorruptFileError, ErrorPageError, TruncatedFileError
 from haul.models.export import Dataset
 from haul.transfer.csv_records import CsvRecords
+from haul.transfer.json_records import JsonArray, JsonLines
+from haul.transfer.pages import PAGE_BYTES
+from haul.transfer.parquet import ParquetFile
+from haul.transfer.records import Records
 
 type Compression = Literal["gzip", "none"]
 
@@ -29,7 +32,6 @@ _LONGEST_HEADER = 128 << 10
 """64 KiB of extra field, and more text than anybody writes there."""
 _STEP = 256 << 10
 """How much is unpacked at once: a small file may unpack to a thousand times its size, and counting likes a cache."""
-_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[!?/a-zA-Z]|[{\[])")
 
 
 @dataclass(frozen=True)
@@ -51,44 +53,73 @@ class Check(Protocol):
     def finish(self) -> Findings: ...
 
 
-class CsvCheck:
-    """CSV as it is inside: its columns, its records, and what each does."""
+@dataclass(frozen=True)
+class _Form:
+    """What there is to know of a format.
 
-    def __init__(self, name: str, dataset: Dataset) -> None:
+    Attributes:
+        name: what people call it.
+        records: its reader.
+        content_type: of a file that is not compressed.
+        shows_its_end: a file that ended early shows that it did.
+        unpacked_by_readers: those who read it look into gzip, also where nobody announced any.
+    """
+
+    name: str
+    records: Callable[[str, Dataset], Records]
+    content_type: str
+    shows_its_end: bool = False
+    unpacked_by_readers: bool = True
+
+
+_FORMS = {
+    "csv": _Form("CSV", CsvRecords, "text/csv"),
+    "json": _Form("JSON", JsonArray, "application/json", shows_its_end=True),
+    "ndjson": _Form("JSON lines", JsonLines, "application/x-ndjson"),
+    "parquet": _Form(
+        "Parquet", ParquetFile, "application/vnd.apache.parquet", shows_its_end=True, unpacked_by_readers=False
+    ),
+}
+
+
+class ContentCheck:
+    """What is inside: its format's reader, and whether it is an error page after all."""
+
+    def __init__(self, name: str, records: Records) -> None:
         self._name = name
-        self._named = bool(dataset.columns)
-        self._records = CsvRecords(name, dataset)
+        self._records = records
         self._bytes = 0
-        self._start = b""
+        self._start = bytearray()
+        self._refused: CorruptFileError | None = None
 
     def feed(self, data: bytes | memoryview) -> None:
-        if self._bytes < 64:
-            self._start += bytes(data[:64])
+        if len(self._start) < PAGE_BYTES:
+            self._start += data[: PAGE_BYTES - len(self._start)]
         self._bytes += len(data)
-        try:
-            self._records.feed(bytes(data))
-        except CorruptFileError:
-            # A server that compresses everything compresses its error pages too.
-            refuse_page(self._name, self._start)
-            raise
+        if self._refused is None:
+            try:
+                self._records.feed(bytes(data))
+            except CorruptFileError as error:
+                self._refused = error
+        if self._refused and len(self._start) == PAGE_BYTES:
+            self._refuse(self._refused)
 
     def finish(self) -> Findings:
         try:
-            self._records.finish()
-        except CorruptFileError:
-            refuse_page(self._name, self._start)
-            raise
+            if self._refused is None:
+                self._records.finish()
+        except CorruptFileError as error:
+            self._refused = error
+        if self._refused:
+            self._refuse(self._refused)
+        _refuse_page(self._name, self._records, bytes(self._start), refused=False)
         records = self._records
-        return Findings(
-            verified=["csv-columns", "rows"] if self._named else ["rows"],
-            bytes_uncompressed=self._bytes,
-            rows=records.rows,
-            row_actions=records.actions,
-            header=records.header,
-        )
+        return Findings(records.verified, self._bytes, records.rows, records.actions, records.header)
 
-
-_CONTENT: dict[str, Callable[[str, Dataset], Check]] = {"csv": CsvCheck}
+    def _refuse(self, error: CorruptFileError) -> NoReturn:
+        """Say what is wrong, once enough has come to tell an error page: those get compressed on their way too."""
+        _refuse_page(self._name, self._records, bytes(self._start), refused=True)
+        raise error
 
 
 class GzipCheck:
@@ -192,36 +223,45 @@ def compression_of(name: str, start: bytes, dataset: Dataset) -> Compression:
 
     Raises:
         ErrorPageError: HTML, XML or JSON in place of the file.
-        CorruptFileError: neither gzip nor CSV with the dataset's columns.
-        TruncatedFileError: nothing at all, where gzip of nothing would have been 20 bytes.
+        CorruptFileError: neither gzip nor what the dataset's format begins with.
+        TruncatedFileError: nothing at all, where an empty file would have had some bytes.
     """
+    form = _FORMS[dataset.format.type]
+    packed = dataset.format.compression == "gzip"
     if start.startswith(GZIP_MAGIC) or (start and GZIP_MAGIC.startswith(start)):
+        if not packed and not form.unpacked_by_readers:
+            raise CorruptFileError(f"{name} is {form.name} inside gzip, where nobody who reads it will look")
         return "gzip"
-    if not start:
-        if dataset.format.compression == "gzip":
-            raise TruncatedFileError(f"{name} ended after 0 bytes")
-        return "none"
-    if dataset.format.type != "csv":
-        refuse_page(name, start)
-        raise CorruptFileError(f"{name} is not gzip")
-    first = CsvRecords(name, dataset)
+    if not start and packed:
+        raise TruncatedFileError(f"{name} ended after 0 bytes")
+    records = form.records(name, dataset)
     try:
-        first.begin(start)
+        records.begin(start)
     except CorruptFileError:
-        refuse_page(name, start)
-        raise CorruptFileError(f"{name} is neither gzip nor CSV with the columns of {dataset.name}") from None
-    if not dataset.columns:
-        # Any text is CSV of some kind, so without columns to compare with nothing shows that this is the file.
-        refuse_page(name, start)
+        _refuse_page(name, records, start, refused=True)
+        if not packed:
+            raise
+        columns = f" with the columns of {dataset.name}" if dataset.columns else ""
+        raise CorruptFileError(f"{name} is neither gzip nor {form.name}{columns}") from None
+    _refuse_page(name, records, start, refused=False)
     return "none"
 
 
 def check_of(name: str, compression: Compression, dataset: Dataset) -> Check:
-    """Choose the full check of a file: the one place that knows the formats."""
-    inside = _CONTENT[dataset.format.type](name, dataset)
+    """Choose the full check of a file."""
+    inside = ContentCheck(name, _FORMS[dataset.format.type].records(name, dataset))
     return GzipCheck(name, inside) if compression == "gzip" else inside
 
 
-def refuse_page(name: str, start: bytes) -> None:
-    if _PAGE.match(start):
+def shows_its_end(compression: Compression, dataset: Dataset) -> bool:
+    """Whether a file that ended early is found out by its content, without a length to compare with."""
+    return compression == "gzip" or _FORMS[dataset.format.type].shows_its_end
+
+
+def content_type(compression: Compression, dataset: Dataset) -> str:
+    return "application/gzip" if compression == "gzip" else _FORMS[dataset.format.type].content_type
+
+
+def _refuse_page(name: str, records: Records, start: bytes, *, refused: bool) -> None:
+    if records.is_page(start, refused=refused):
         raise ErrorPageError(f"{name}: an error page or message came in place of the file")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from haul.errors import CorruptFileError
 from haul.models.export import Column, Dataset, Format
-from haul.transfer.csv_records import ACTION_COLUMN, ACTIONS, MAX_RECORD_BYTES, CsvRecords
+from haul.transfer.csv_records import ACTION_COLUMN, ACTIONS, CsvRecords
+from haul.transfer.records import MAX_RECORD_BYTES
 
 NASTY = st.text(alphabet='ab,"\n\r é+-u', max_size=6)
 

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -18,7 +19,7 @@ from haul.errors import (
     RateLimitedError,
     TruncatedFileError,
 )
-from haul.models.export import Column, Dataset, RemoteFile
+from haul.models.export import Column, Dataset, Format, RemoteFile
 from haul.models.landed import LandedFile
 from haul.ports import DownloadSource
 from haul.transfer import Tuning, land_file
@@ -68,20 +69,16 @@ def land(
     sha256: bool = False,
     size: int | None = None,
     tuning: Tuning = SMALL,
+    dataset: Dataset = DATASET,
+    key: str = KEY,
 ) -> LandedFile:
+    name = key.rpartition("/")[2]
     return land_file(
         lambda: DownloadSource(server.url("/f?signature=abc"), {"apikey": "k3y"}, server.host),
         landing,
-        KEY,
-        file=RemoteFile(
-            dataset="Employee",
-            name="Employee_part0.csv.gz",
-            part=0,
-            vendor_file_id=3,
-            vendor_name="Employee_part0.csv.gz",
-            bytes=size,
-        ),
-        dataset=DATASET,
+        key,
+        file=RemoteFile(dataset=dataset.name, name=name, part=0, vendor_file_id=3, vendor_name=name, bytes=size),
+        dataset=dataset,
         verify=verify,
         sha256=sha256,
         on_upload=landing.ids.append,
@@ -172,6 +169,143 @@ def test_unpacked_and_without_any_length_nothing_shows_the_end(server: FileServe
 
     with pytest.raises(TruncatedFileError, match="nothing shows where it ends"):
         land(server, landing)
+
+    assert landing.nothing_is_left()
+
+
+type Kind = Literal["csv", "json", "ndjson", "parquet"]
+
+PROFILES = (Path(__file__).parent / "files" / "profiles.parquet").read_bytes()
+LINES = b'{"emails":[]}\n' * 9_000
+PLAIN: dict[Kind, bytes] = {
+    "csv": CSV,
+    "json": b"[" + LINES.rstrip().replace(b"\n", b",") + b"]",
+    "ndjson": LINES,
+    "parquet": PROFILES,
+}
+FOLDER = "raw/people/export/run_id=r1/"
+
+
+def announced(kind: Kind, compression: Literal["gzip", "none"] = "none") -> Dataset:
+    return Dataset(name="export", table="export", format=Format(type=kind, compression=compression))
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type", "verified", "rows"),
+    [
+        ("csv", "text/csv", ["length", "rows"], 9_000),
+        ("json", "application/json", ["length", "json", "rows"], 9_000),
+        ("ndjson", "application/x-ndjson", ["length", "ndjson", "rows"], 9_000),
+        ("parquet", "application/vnd.apache.parquet", ["length", "parquet-footer", "rows"], 10),
+    ],
+)
+@pytest.mark.parametrize("tuning", [SMALL, Tuning()], ids=["many parts", "one request"])
+def test_each_format_lands_under_its_name_as_what_it_is(
+    *, server: FileServer, kind: Kind, content_type: str, verified: list[str], rows: int, tuning: Tuning
+) -> None:
+    landing = Landed()
+    key = f"{FOLDER}export.{kind}"
+    server.put("/f", Reply(PLAIN[kind]))
+
+    landed = land(server, landing, dataset=announced(kind), key=key, size=len(PLAIN[kind]), tuning=tuning)
+
+    assert landing.objects[key].body == PLAIN[kind]
+    assert landing.objects[key].content_type == content_type
+    assert (landed.uri, landed.compression) == (f"s3://landing/{key}", "none")
+    assert (landed.verified, landed.rows) == (verified, rows)
+    assert landed.bytes == landed.bytes_uncompressed == len(PLAIN[kind])
+
+
+def test_the_columns_of_parquet_are_known_once_it_has_landed(server: FileServer) -> None:
+    server.put("/f", Reply(PROFILES))
+
+    landed = land(server, Landed(), dataset=announced("parquet"), key=f"{FOLDER}part-0.snappy.parquet")
+
+    assert landed.header == ["_id", "identityMap", "personalEmail", "visits", "lastSeen"]
+
+
+@pytest.mark.parametrize("name", ["export.json", "export.json.gz"])
+def test_gzip_that_nobody_announced_gets_the_suffix_by_which_readers_know_it(server: FileServer, name: str) -> None:
+    landing = Landed()
+    packed = gzip.compress(PLAIN["json"])
+    server.put("/f", Reply(packed, headers={"Content-Encoding": "gzip"}))
+
+    landed = land(server, landing, dataset=announced("json"), key=FOLDER + name)
+
+    assert landing.objects.keys() == {f"{FOLDER}export.json.gz"}
+    assert landing.objects[f"{FOLDER}export.json.gz"].content_type == "application/gzip"
+    assert (landed.compression, landed.rows, landed.bytes) == ("gzip", 9_000, len(packed))
+    assert landed.verified == ["length", "gzip", "json", "rows"]
+
+
+def test_a_name_says_what_it_says_where_the_file_is_what_was_expected(server: FileServer) -> None:
+    landing = Landed()
+    server.put("/f", Reply(LINES))
+
+    land(server, landing, dataset=announced("ndjson"), key=f"{FOLDER}odd.gz")
+
+    assert landing.objects.keys() == {f"{FOLDER}odd.gz"}
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_packing_is_asked_for_only_where_the_vendor_stores_gzip(
+    server: FileServer, compression: Literal["gzip", "none"]
+) -> None:
+    server.put("/f", Reply(LINES))
+
+    land(server, Landed(), dataset=announced("ndjson", compression))
+
+    assert server.requests[0].headers["accept-encoding"] == {"gzip": "gzip", "none": "identity"}[compression]
+
+
+@pytest.mark.parametrize("verify", ["full", "length"])
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_what_shows_its_own_end_needs_no_length(
+    server: FileServer, kind: Kind, verify: Literal["full", "length"]
+) -> None:
+    server.put("/f", Reply(PLAIN[kind], framing="close"))
+
+    landed = land(server, Landed(), dataset=announced(kind), verify=verify)
+
+    assert (landed.bytes, landed.verified[-1]) == (len(PLAIN[kind]), "rows")
+
+
+@pytest.mark.parametrize("verify", ["full", "length"])
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_what_does_not_show_its_end_needs_a_length(
+    server: FileServer, kind: Kind, verify: Literal["full", "length"]
+) -> None:
+    landing = Landed()
+    server.put("/f", Reply(PLAIN[kind], framing="close"))
+
+    with pytest.raises(TruncatedFileError, match="nothing shows where it ends"):
+        land(server, landing, dataset=announced(kind), verify=verify)
+
+    assert landing.nothing_is_left()
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_what_ends_early_without_any_length_leaves_nothing_behind(server: FileServer, kind: Kind) -> None:
+    landing = Landed()
+    server.put("/f", Reply(PLAIN[kind][:-100], framing="close"))
+
+    with pytest.raises(TruncatedFileError, match=f"ended after {len(PLAIN[kind]) - 100:,} bytes"):
+        land(server, landing, dataset=announced(kind))
+
+    assert landing.nothing_is_left()
+
+
+@pytest.mark.parametrize("verify", ["full", "length"])
+@pytest.mark.parametrize("page", [PAGE, b'{"status":"error","error":"Resource Not Found","error_id":"9eedef5f"}'])
+@pytest.mark.parametrize("kind", PLAIN)
+def test_an_error_page_lands_as_nothing(
+    server: FileServer, kind: Kind, page: bytes, verify: Literal["full", "length"]
+) -> None:
+    landing = Landed()
+    server.put("/f", Reply(page))
+
+    with pytest.raises(ErrorPageError):
+        land(server, landing, dataset=announced(kind), verify=verify)
 
     assert landing.nothing_is_left()
 
