@@ -20,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.local.vendors.faults import Effect, Fault, Orders
-from infra.local.vendors.server import Bytes, LocalServer, Reply, Request
+from infra.local.vendors.server import Bytes, LocalServer, Part, Reply, Request
 
 
 class AdminError(ValueError):
@@ -364,6 +364,24 @@ class VendorSimulator[K: Knobs](ABC):
 def json_reply(status: int, document: object) -> Reply:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return Reply(status, {"Content-Type": "application/json"}, Bytes(text.encode()))
+
+
+def ranged(request: Request, reply: Reply, *, etag: str | None = None, longest: int | None = None) -> Reply:
+    """The reply, or the stretch of it that the request asks for, cut to `longest` bytes."""
+    size, validator = reply.content.size, {"ETag": etag} if etag else {}
+    reply = replace(reply, headers={**reply.headers, **validator, "Accept-Ranges": "bytes"})
+    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", "").strip())
+    if not wanted or wanted[0] == "bytes=-" or request.headers.get("If-Range", etag) != etag:
+        return reply
+    if wanted[1]:
+        start, stop = int(wanted[1]), min(int(wanted[2] or size) + (wanted[2] != ""), size)
+    else:
+        start, stop = max(size - int(wanted[2]), 0), size
+    if start >= stop:
+        return replace(json_reply(416, {}), headers={"Content-Range": f"bytes */{size}"})
+    stop = min(stop, start + longest) if longest else stop
+    headers = {**reply.headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+    return replace(reply, status=206, headers=headers, content=Part(reply.content, start, stop))
 
 
 def _checked[M: BaseModel](model: type[M], document: Mapping[str, object], what: str) -> M:
