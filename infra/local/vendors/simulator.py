@@ -234,13 +234,24 @@ class VendorSimulator[K: Knobs](ABC):
         with self._lock:
             self._knobs = _checked(self._knobs_type, {**self._knobs.model_dump(), **knobs}, "knob")
 
-    def fault(self, method: str | None, path: str, *, times: int | None = 1, skip: int = 0, **do: object) -> int:
+    def fault(
+        self,
+        method: str | None,
+        path: str,
+        *,
+        query: str | None = None,
+        times: int | None = 1,
+        skip: int = 0,
+        **do: object,
+    ) -> int:
         """Order a fault for calls of `method` (None: any) whose path has a match of the regular expression `path`.
+
+        Where `query` is given, only calls with a query parameter of that name count.
 
         Returns:
             Its number, which `struck` takes.
         """
-        order = {"match": {"method": method, "path": path}, "times": times, "skip": skip, "do": do}
+        order = {"match": {"method": method, "path": path, "query": query}, "times": times, "skip": skip, "do": do}
         return self._order(_checked(Fault, order, "fault"))
 
     def struck(self, fault: int) -> int:
