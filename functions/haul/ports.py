@@ -95,10 +95,10 @@ class Found:
 
 @dataclass(frozen=True)
 class JobReport:
-    """One look at a job. `reason` is why it failed.
+    """One look at a job. `reason` is why it failed, `partial` why a job that succeeded did so in part alone.
 
     `word` is the vendor's own where we did not know it. On a RUNNING job it says what contradicts that: such a look
-    counts as a failed poll.
+    counts as a failed poll. `evidence` maps a name to a vendor's document that is worth keeping when the job ends.
     """
 
     status: JobStatus
@@ -108,6 +108,8 @@ class JobReport:
     reason: str | None = None
     word: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    partial: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,8 @@ class RemoteFile(Document):
 class Contents(Document):
     """Everything that a finished result consists of.
 
-    `evidence` maps a document's name, such as `export-details`, to the vendor's own JSON.
+    `evidence` maps a document's name, such as `export-details`, to the vendor's own JSON. `expected_rows` is how many
+    rows the files must have together, where the vendor's counter is to be believed.
     """
 
     datasets: list[Dataset]
@@ -193,6 +194,7 @@ class Contents(Document):
     tables_dropped: list[str] = []
     evidence: dict[str, Any] = {}
     warnings: list[str] = []
+    expected_rows: int | None = None
 
 
 class PlannedFile(Document):
