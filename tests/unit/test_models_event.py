@@ -49,7 +49,10 @@ BAD = {
     ),
     "a missing field": (without("connection"), "connection: missing"),
     "a missing field of the request": (an_event(request={}), "request.dataVersionNumber: missing"),
-    "an unknown vendor": (an_event(vendor="salesforce"), 'vendor: "salesforce" is unknown; known here: visier'),
+    "an unknown vendor": (
+        an_event(vendor="salesforce"),
+        f'vendor: "salesforce" is unknown; known here: {", ".join(vendors.names())}',
+    ),
     "a misspelt vendor": (an_event(vendor="vizier"), 'vendor: "vizier" is unknown; did you mean visier?'),
     "an unknown action": (
         an_event(action="segment-export"),

@@ -526,7 +526,7 @@ class AdobeSimulator(VendorSimulator[AdobeKnobs]):
         job = kept.job if kept else job
         if job is None or job.sandbox != sandbox or (job.status == "SUCCEEDED" and not kept):
             raise _not_found(f"Batch {batch_id} is not found.")
-        status = {"FAILED": "failure", "CANCELLED": "aborted", "SUCCEEDED": "loading"}.get(job.status, "active")
+        status = {"FAILED": "failure", "CANCELLED": "aborted"}.get(job.status, "loading")
         if kept and self._clock.now() >= kept.listed_at:
             status = "success"
         dataset = {"type": "dataSet", "id": job.request["destination"]["datasetId"]}
