@@ -95,7 +95,7 @@ class Found:
 
 @dataclass(frozen=True)
 class JobReport:
-    """One look at a job. `reason` is why it failed.
+    """One look at a job. `reason` is why it failed, `partial` why a job that succeeded did so in part alone.
 
     `word` is the vendor's own where we did not know it. On a RUNNING job it says what contradicts that: such a look
     counts as a failed poll. `partial` says of a SUCCEEDED job why its result is only part of what was asked for.

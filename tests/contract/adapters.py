@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from haul import connectors
 from haul.ports import Connector
+from infra.local.vendors.adobe import AdobeSimulator
 from infra.local.vendors.liquid import LiquidSimulator
 from infra.local.vendors.mediarithmics import MediarithmicsSimulator
 from infra.local.vendors.simulator import VendorSimulator
@@ -176,4 +177,60 @@ class Mediarithmics:
         return {"status": "error", "error": text, "error_id": "9eedef5f-0c1d"}
 
 
-ADAPTERS: Mapping[str, Callable[[], Adapter]] = {"mediarithmics": Mediarithmics, "liquid": Liquid, "visier": Visier}
+class Adobe:
+    secret: FakeSecret
+    request: Mapping[str, Any] = {
+        "fields": "_id,personalEmail.address",
+        "filter": {"segments": [{"segmentId": "52c26d0d-45f2-47a2-ab30-ed06abc981ff"}]},
+        "destination": {"datasetId": "5b7c86968f7b6501e21ba9df"},
+        "schema": {"name": "_xdm.context.profile"},
+    }
+    submission = "/export/jobs$"
+    poll = "/export/jobs/"
+    login = "/ims/token/v3$"
+    unknown_status: Mapping[str, Any] = {"id": 11037, "status": "PAUSED"}
+
+    def __init__(self) -> None:
+        self.simulator = AdobeSimulator(
+            job_seconds=0, profiles=100, client_id="id-5fd01c1f7b6e", client_secret="first-K7!secret"
+        )
+        self.simulator.start()
+        self.secret = FakeSecret(
+            {
+                "base_url": self.simulator.url,
+                "ims_url": self.simulator.url,
+                "client_id": "id-5fd01c1f7b6e",
+                "client_secret": "first-K7!secret",
+                "org_id": "demo@AdobeOrg",
+                "sandbox": "prod",
+                "scopes": "openid,session",
+            }
+        )
+
+    def connect(self) -> Connector:
+        return connectors.connect("adobe", self.secret, {})
+
+    def rotate(self) -> Mapping[str, str]:
+        self.simulator.configure(client_secret="changed-K7!secret")
+        self.simulator.invalidate_tokens()
+        return {"client_secret": "changed-K7!secret"}
+
+    def expire_tokens(self) -> None:
+        self.simulator.invalidate_tokens()
+
+    def jobs(self) -> int:
+        return len(self.simulator.jobs())
+
+    def confidential(self) -> Sequence[str]:
+        return ["first-K7!secret", "id-5fd01c1f7b6e", *self.simulator._tokens]
+
+    def error(self, text: str) -> Mapping[str, Any]:
+        return {"error_code": "999999", "message": text, "detail": text, "error_description": text}
+
+
+ADAPTERS: Mapping[str, Callable[[], Adapter]] = {
+    "adobe": Adobe,
+    "mediarithmics": Mediarithmics,
+    "liquid": Liquid,
+    "visier": Visier,
+}

@@ -30,13 +30,16 @@ class _Order(BaseModel):
 
 
 class Match(_Order):
-    """Which calls: a method (any, if left out) and a regular expression to find in the path."""
+    """Which calls: a method (any, if left out), a regular expression to find in the path, a name in the query."""
 
     method: str | None = None
     path: Annotated[str, AfterValidator(_regex)] = ""
+    query: str | None = None
 
     def covers(self, request: Request) -> bool:
-        return self.method in (None, request.method) and re.search(self.path, request.path) is not None
+        if self.method not in (None, request.method) or (self.query is not None and self.query not in request.query):
+            return False
+        return re.search(self.path, request.path) is not None
 
 
 class Effect(_Order):

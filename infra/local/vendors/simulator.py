@@ -20,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.local.vendors.faults import Effect, Fault, Orders
-from infra.local.vendors.server import Bytes, LocalServer, Reply, Request
+from infra.local.vendors.server import Bytes, LocalServer, Part, Reply, Request
 
 
 class AdminError(ValueError):
@@ -234,13 +234,24 @@ class VendorSimulator[K: Knobs](ABC):
         with self._lock:
             self._knobs = _checked(self._knobs_type, {**self._knobs.model_dump(), **knobs}, "knob")
 
-    def fault(self, method: str | None, path: str, *, times: int | None = 1, skip: int = 0, **do: object) -> int:
+    def fault(
+        self,
+        method: str | None,
+        path: str,
+        *,
+        query: str | None = None,
+        times: int | None = 1,
+        skip: int = 0,
+        **do: object,
+    ) -> int:
         """Order a fault for calls of `method` (None: any) whose path has a match of the regular expression `path`.
+
+        Where `query` is given, only calls with a query parameter of that name count.
 
         Returns:
             Its number, which `struck` takes.
         """
-        order = {"match": {"method": method, "path": path}, "times": times, "skip": skip, "do": do}
+        order = {"match": {"method": method, "path": path, "query": query}, "times": times, "skip": skip, "do": do}
         return self._order(_checked(Fault, order, "fault"))
 
     def struck(self, fault: int) -> int:
@@ -364,6 +375,24 @@ class VendorSimulator[K: Knobs](ABC):
 def json_reply(status: int, document: object) -> Reply:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return Reply(status, {"Content-Type": "application/json"}, Bytes(text.encode()))
+
+
+def ranged(request: Request, reply: Reply, *, etag: str | None = None, longest: int | None = None) -> Reply:
+    """The reply, or the stretch of it that the request asks for, cut to `longest` bytes."""
+    size, validator = reply.content.size, {"ETag": etag} if etag else {}
+    reply = replace(reply, headers={**reply.headers, **validator, "Accept-Ranges": "bytes"})
+    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", "").strip())
+    if not wanted or wanted[0] == "bytes=-" or request.headers.get("If-Range", etag) != etag:
+        return reply
+    if wanted[1]:
+        start, stop = int(wanted[1]), min(int(wanted[2] or size) + (wanted[2] != ""), size)
+    else:
+        start, stop = max(size - int(wanted[2]), 0), size
+    if start >= stop:
+        return replace(json_reply(416, {}), headers={"Content-Range": f"bytes */{size}"})
+    stop = min(stop, start + longest) if longest else stop
+    headers = {**reply.headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+    return replace(reply, status=206, headers=headers, content=Part(reply.content, start, stop))
 
 
 def _checked[M: BaseModel](model: type[M], document: Mapping[str, object], what: str) -> M:

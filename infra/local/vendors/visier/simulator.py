@@ -21,14 +21,23 @@ import uuid
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import ClassVar
 from urllib.parse import quote
 
-from infra.local.vendors.server import Bytes, Content, Part, Reply, Request
-from infra.local.vendors.simulator import AdminError, AdminRoute, Allowance, Scenario, Told, VendorSimulator, json_reply
+from infra.local.vendors.server import Bytes, Content, Reply, Request
+from infra.local.vendors.simulator import (
+    AdminError,
+    AdminRoute,
+    Allowance,
+    Scenario,
+    Told,
+    VendorSimulator,
+    json_reply,
+    ranged,
+)
 from infra.local.vendors.visier.exports import ColumnSet, ExportContent, ExportFile, Shape, contents, sha256
 from infra.local.vendors.visier.scenarios import SCENARIOS, VisierKnobs
 from infra.local.vendors.visier.tables import NUMBERS, Column
@@ -620,7 +629,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
         if self._knobs.content_encoding and not self._knobs.decoded:
             headers["Content-Encoding"] = "gzip"
         reply = Reply(200, headers, content, self._knobs.framing)
-        return _ranged(request, reply, f'"{export.uuid}-{file_id}"') if self._knobs.ranges else reply
+        return ranged(request, reply, etag=f'"{export.uuid}-{file_id}"') if self._knobs.ranges else reply
 
     def _served(self, file: ExportFile) -> Content:
         return _decoded(file.content) if self._knobs.decoded else file.content
@@ -634,23 +643,6 @@ def _content(export: Export) -> ExportContent:
 def _decoded(content: Content) -> Content:
     unpacker = zlib.decompressobj(31)
     return Bytes(b"".join(unpacker.decompress(chunk) for chunk in content.chunks(0, content.size)))
-
-
-def _ranged(request: Request, reply: Reply, etag: str) -> Reply:
-    """The reply, or the stretch of it that the request asks for."""
-    size = reply.content.size
-    reply = replace(reply, headers={**reply.headers, "ETag": etag, "Accept-Ranges": "bytes"})
-    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", "").strip())
-    if not wanted or wanted[0] == "bytes=-" or request.headers.get("If-Range", etag) != etag:
-        return reply
-    if wanted[1]:
-        start, stop = int(wanted[1]), min(int(wanted[2] or size) + (wanted[2] != ""), size)
-    else:
-        start, stop = max(size - int(wanted[2]), 0), size
-    if start >= stop:
-        return replace(json_reply(416, {}), headers={"Content-Range": f"bytes */{size}"})
-    headers = {**reply.headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
-    return replace(reply, status=206, headers=headers, content=Part(reply.content, start, stop))
 
 
 def _mebibytes(text: str) -> int:
