@@ -247,14 +247,15 @@ def test_a_running_job_can_be_cancelled_where_the_vendor_can(vendor: Adapter, co
     assert connector.status(job).status is JobStatus.CANCELLED
 
 
-def test_cancelling_a_finished_job_leaves_its_result_alone(connector: Connector, job: Job) -> None:
+def test_cancelling_a_finished_job_leaves_its_result_alone(vendor: Adapter, connector: Connector, job: Job) -> None:
     before = connector.status(job)
 
     with suppress(RequestRejectedError):  # of a vendor that cancels nothing
         connector.cancel(job)
 
     assert before.status is connector.status(job).status is JobStatus.SUCCEEDED
-    assert connector.contents(job.model_copy(update={"result_id": before.result_id}), vendor.request).files
+    finished = job.model_copy(update={"result_id": before.result_id})
+    assert connector.contents(finished, vendor.request).files
 
 
 def test_malformed_json_is_unexpected_and_not_repeated(vendor: Adapter, connector: Connector, job: Job) -> None:
