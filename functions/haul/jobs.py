@@ -102,7 +102,7 @@ def _step(export: Export, connector: Connector, ledger: Ledger, *, site: Site, n
             raise ExportFailedError(f"job {record.job_id} of this attempt ended: {record.why_ended}")
         return _make(export, connector, ledger, record, etag, site=site, now=now)
     if record.owner != me(export):
-        return _share_or_take_over(export, ledger, record, etag)
+        return _share_or_take_over(export, connector, ledger, record, etag)
     if record.phase is JobPhase.SUBMITTED:
         return _use_own(export, connector, ledger, record, now=now)
     return _look_for(export, connector, ledger, record, etag, site=site, now=now)
@@ -134,11 +134,13 @@ def _make(
         attempt=export.attempt,
         intent_at=now,
         submissions=submissions,
+        by_owner=record.by_owner if record and record.owner == me(export) else 0,
         revision=record.revision if record else 0,
     )
-    if export.options.get("reuse_available_export", True) and not export.resubmit:
+    reuse = export.options.get("reuse_available_export", True) and not export.resubmit
+    if reuse and connector.capabilities.content_fixed_by_request:
         for shown in _find(connector, export):
-            if connector.capabilities.content_fixed_by_request and is_whole(shown, connector, now=now):
+            if is_whole(shown, connector, now=now):
                 adopted = draft.model_copy(update=_facts(shown) | {"adopted": True})
                 current, won = ledger.put_job(adopted, etag)
                 return _with_job(export, current, now=now) if won else _Next.AGAIN
@@ -167,7 +169,9 @@ def _submit(
             reserve=0 if people else site.quota_reserve,
             now=now,
         )
-    intent, won = ledger.put_job(draft.model_copy(update={"phase": JobPhase.INTENT, "submissions": number}), etag)
+    intent, won = ledger.put_job(
+        draft.model_copy(update={"phase": JobPhase.INTENT, "submissions": number, "by_owner": draft.by_owner + 1}), etag
+    )
     if not won:
         return _Next.AGAIN
     try:
@@ -235,6 +239,7 @@ def _withdraw(ledger: Ledger, intent: JobRecord, error: Exception) -> None:
                 update={
                     "phase": JobPhase.ENDED,
                     "submissions": intent.submissions - 1,
+                    "by_owner": intent.by_owner - 1,
                     "why_ended": f"never submitted: {type(error).__name__}",
                 }
             )
@@ -321,27 +326,39 @@ def _look_for(
     return _in_doubt(export, record)
 
 
-def _share_or_take_over(export: Export, ledger: Ledger, record: JobRecord, etag: str) -> "Export | _Next":
+def _share_or_take_over(
+    export: Export, connector: Connector, ledger: Ledger, record: JobRecord, etag: str
+) -> "Export | _Next":
     owner_pipeline, owner_run = record.owner.split("/")
     owner = ledger.run(owner_pipeline, owner_run)
     if owner and owner_pipeline == export.pipeline and _published_meanwhile(owner, export):
         return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
     if owner and owner.state in LIVE:
-        if owner_pipeline == export.pipeline:
-            return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
-        if me(export) not in record.shared_with:
-            shared = record.model_copy(update={"shared_with": [*record.shared_with, me(export)]})
-            record, won = ledger.put_job(shared, etag)
-            if not won:
-                return _Next.AGAIN
-        if record.phase is JobPhase.INTENT:
-            return _in_doubt(export, record)
-        return export.model_copy(update={"job": _job(record).model_copy(update={"adopted": True})})
+        return _share(export, owner, ledger, record, etag)
+    if owner and owner.state is RunState.PUBLISHED and not connector.capabilities.content_fixed_by_request:
+        end(ledger, record, f"run {record.owner} published its result, and a new one may have newer data")
+        return _Next.AGAIN
     others = [other for other in record.shared_with if other != me(export)]
     # One attempt back, so that this attempt looks at the job before it trusts it.
-    taken = record.model_copy(update={"owner": me(export), "attempt": export.attempt - 1, "shared_with": others})
+    taken = record.model_copy(
+        update={"owner": me(export), "attempt": export.attempt - 1, "shared_with": others, "by_owner": 0}
+    )
     ledger.put_job(taken, etag)
     return _Next.AGAIN
+
+
+def _share(export: Export, owner: RunRecord, ledger: Ledger, record: JobRecord, etag: str) -> "Export | _Next":
+    """The owner's run is on its way: a run of the same pipeline joins it, another one waits for the job too."""
+    if owner.pipeline == export.pipeline:
+        return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner.run_id})
+    if me(export) not in record.shared_with:
+        shared = record.model_copy(update={"shared_with": [*record.shared_with, me(export)]})
+        record, won = ledger.put_job(shared, etag)
+        if not won:
+            return _Next.AGAIN
+    if record.phase is JobPhase.INTENT:
+        return _in_doubt(export, record)
+    return export.model_copy(update={"job": _job(record).model_copy(update={"adopted": True})})
 
 
 def _published_meanwhile(owner: RunRecord, export: Export) -> bool:
@@ -431,7 +448,7 @@ def _job(record: JobRecord) -> Job:
         submitted_at=record.submitted_at,
         result_expires_at=record.result_expires_at,
         vendor_counts=record.counts,
-        submissions=record.submissions,
+        submissions=record.by_owner,
     )
 
 
@@ -444,5 +461,5 @@ def _with_job(export: Export, record: JobRecord, *, now: datetime) -> Export:
 
 
 def _in_doubt(export: Export, record: JobRecord) -> Export:
-    job = Job(in_doubt=True, submitted_at=record.intent_at, submissions=record.submissions)
+    job = Job(in_doubt=True, submitted_at=record.intent_at, submissions=record.by_owner)
     return export.model_copy(update={"job": job, "status": JobStatus.RUNNING})

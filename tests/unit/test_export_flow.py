@@ -701,3 +701,17 @@ def test_thousands_of_warnings_do_not_outgrow_the_state() -> None:
     assert execution.status == "SUCCEEDED"
     assert len(json.dumps(execution.state)) < 64 * 1024
     assert execution.state["warnings"][-1] == "and 4,900 warnings more"
+
+
+def test_a_daily_export_never_serves_yesterdays_job() -> None:
+    """Where the request does not fix the content, a finished job of an earlier run is not asked for again."""
+    world = World(capabilities=replace(LISTS_RUNNING_AND_CANCELS, content_fixed_by_request=False))
+    world.run(world.start(version="7000001"))
+    world.pass_hours(24)
+
+    world.run(world.start(version="7000001"))
+
+    manifests = [world.ledger().manifest("people", record.run_id) for record in world.records()]
+    assert world.vendor.posts == 2
+    assert [manifest.job.id for manifest in manifests if manifest] == ["j1", "j2"]
+    assert [manifest.job.submissions for manifest in manifests if manifest] == [1, 1]

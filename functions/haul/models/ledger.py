@@ -95,6 +95,7 @@ class JobRecord(LedgerDocument):
     """The one job for a fingerprint: who may submit, who owns it, who else waits for it.
 
     What Check learned of a finished job (`counts`, `partial`) is kept for those who only take it up.
+    `submissions` counts all that were made for the fingerprint, `by_owner` those of the owner's run.
     `owner` is `<pipeline>/<run_id>`, as is each of `shared_with`; `attempt` is the owner's that submitted or adopted.
     """
 
@@ -107,6 +108,7 @@ class JobRecord(LedgerDocument):
     shared_with: list[str] = []
     intent_at: Instant
     submissions: int = 0
+    by_owner: int = 0
     job_id: str | None = None
     result_id: str | None = None
     submitted_at: Instant | None = None
