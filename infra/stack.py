@@ -223,6 +223,11 @@ class HaulStack(cdk.Stack):
             self._objects(function, ["s3:DeleteObject"], "ledger/_active/*")
             function.may(["sns:Publish"], self.notices.topic_arn)
             function.may(["events:PutEvents"], self.bus.event_bus_arn)
+            function.may(
+                ["secretsmanager:DeleteSecret"],
+                self._secret_arn(self.settings.link_secret("*")),
+                because="The links of a run are a secret named after it, of which there is one for each such run.",
+            )
         self._objects(self.notify, ["s3:GetObject"], "manifests/*")
         self._objects(
             self.download_files,
@@ -243,16 +248,18 @@ class HaulStack(cdk.Stack):
         function.may(actions, self.landing.arn_for_objects(keys), because=KEYS)
 
     def _secrets(self, function: HaulFunction) -> None:
-        secrets = self.format_arn(
-            service="secretsmanager",
-            resource="secret",
-            resource_name=f"{self.settings.secret_prefix}*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
         function.may(
             ["secretsmanager:GetSecretValue"],
-            secrets,
+            self._secret_arn(f"{self.settings.secret_prefix}*"),
             because="A pipeline names its connection, and Secrets Manager ends each ARN with letters of its own.",
+        )
+
+    def _secret_arn(self, name: str) -> str:
+        return self.format_arn(
+            service="secretsmanager",
+            resource="secret",
+            resource_name=name,
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
 
     def _let_sweep_look_at(self, flow: ExportFlow) -> None:

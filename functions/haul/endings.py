@@ -23,7 +23,7 @@ from haul.models.export import Export, ExportError
 from haul.models.ledger import FileState, RunRecord, RunState
 from haul.models.manifest import Manifest
 from haul.models.run import Run
-from haul.ports import Connect, Executions, Landing, Notifier, Site
+from haul.ports import Connect, Executions, HandedLinks, Landing, Notifier, Site
 
 _ENDED_IN_PEACE = timedelta(minutes=10)
 _FORGOTTEN = timedelta(hours=2)
@@ -68,6 +68,7 @@ class Endings:
         notifier: Notifier,
         site: Site,
         connect: Connect,
+        links: HandedLinks,
         executions: Executions | None = None,
     ) -> None:
         self._ledger = ledger
@@ -75,6 +76,7 @@ class Endings:
         self._notifier = notifier
         self._site = site
         self._connect = connect
+        self._links = links
         self._executions = executions
 
     def settle(self, record: RunRecord, *, now: datetime) -> None:
@@ -85,6 +87,8 @@ class Endings:
         notice = notices.ended(run, manifest, self._about(record), self._place(record.pipeline))
         notice.detail["run"] = keys.uri(self._site.bucket, keys.run(record.pipeline, record.run_id))
         self._notifier.tell(notice)
+        if record.attempt > 1:
+            self._links.forget(record.run_id)  # after people are told, as that matters more
         current = self._ledger.told(record)
         if current.execution != record.execution and current.told:
             # A later attempt began and ended meanwhile: its document may be the one that was replaced.
@@ -107,6 +111,7 @@ class Endings:
         if record is None:
             return self._unclaimed(ending, error)
         if record.execution != ending.execution:
+            self._forget_stray_links(record, ending)
             return Ended(published=False, error=error.name, cause=error.message, run_id=record.run_id)
         record = self._finish(record, now=now) or self._give_up(record, ending, error, now=now)
         self.settle(record, now=now)
@@ -117,6 +122,17 @@ class Endings:
             cause=kept.message,
             run_id=record.run_id,
         )
+
+    def _forget_stray_links(self, record: RunRecord, ending: Ending) -> None:
+        """Links came with an execution that ended before it became an attempt: no settling of one deletes them."""
+        if ending.execution in record.executions or record.state in LIVE:
+            return
+        try:
+            rerun = read_start(ending.event).rerun
+        except InvalidEventError:
+            return
+        if rerun and rerun.link:
+            self._links.forget(record.run_id)
 
     def _finish(self, record: RunRecord, *, now: datetime) -> RunRecord | None:
         """Complete the publishing of a run that got so far; None where there is none to complete."""

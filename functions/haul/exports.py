@@ -22,7 +22,7 @@ from haul.errors import (
 from haul.ledger import LIVE, Ledger, require_current
 from haul.models import vendors
 from haul.models.base import merged, parse, span
-from haul.models.event import Event, Outcome, Start, unreplaced
+from haul.models.event import Event, Outcome, Rerun, Start, unreplaced
 from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef, Seller
 from haul.models.ledger import JobRecord, PipelineRecord, RunRecord
 from haul.models.manifest import Manifest
@@ -56,11 +56,13 @@ def schedule(
         return _repeated(opened.record, execution, site)
     record = opened.record
     if record.export is None:
+        if start.rerun and start.rerun.link:
+            raise InvalidEventError("rerun.link: this run never had a job that a link could be of; rerun it without")
         export = _prepared_or_later(record, ledger=ledger, connect=connect, site=site, now=now)
         if export.wait_seconds:
             return export
     else:
-        export = _next_attempt(record, resubmit=start.rerun is not None and start.rerun.resubmit)
+        export = _next_attempt(record, start.rerun)
     if export.outcome is None:
         ledger.note(export)
         connector = connect(export.vendor, export.connection, export.options)
@@ -243,11 +245,12 @@ def _upstream(event: Event, ledger: Ledger) -> Manifest | None:
     return found
 
 
-def _next_attempt(record: RunRecord, *, resubmit: bool) -> Export:
+def _next_attempt(record: RunRecord, rerun: Rerun | None) -> Export:
     export = record.export
     assert export is not None  # noqa: S101 - the caller looked
     if export.attempt == record.attempt:
         return export
+    link = rerun is not None and rerun.link
     return export.model_copy(
         update={
             "attempt": record.attempt,
@@ -255,13 +258,14 @@ def _next_attempt(record: RunRecord, *, resubmit: bool) -> Export:
             "started_at": record.started_at,
             "deadline": record.started_at + export.limits.deadline,
             "status": JobStatus.RUNNING,
-            "job": Job(),
+            "job": Job(id=export.job.id) if link else Job(),
             "wait_seconds": 0,
             "failed_polls": 0,
             "retries": 0,
             "progress": None,
             "plan": None,
-            "resubmit": resubmit,
+            "resubmit": rerun is not None and rerun.resubmit,
+            "link": link,
         }
     )
 

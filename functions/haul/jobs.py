@@ -13,6 +13,7 @@ from typing import Any
 from haul.errors import (
     CredentialsRefusedError,
     ExportFailedError,
+    InvalidEventError,
     InvalidInputError,
     LedgerBusyError,
     MissingCapabilityError,
@@ -94,6 +95,8 @@ def _later(export: Export, error: RateLimitedError) -> Export:
 
 def _step(export: Export, connector: Connector, ledger: Ledger, *, site: Site, now: datetime) -> "Export | _Next":
     found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
+    if export.link:
+        return _keep(export, ledger, found, now=now)
     if found is None:
         return _make(export, connector, ledger, None, None, site=site, now=now)
     record, etag = found
@@ -106,6 +109,34 @@ def _step(export: Export, connector: Connector, ledger: Ledger, *, site: Site, n
     if record.phase is JobPhase.SUBMITTED:
         return _use_own(export, connector, ledger, record, now=now)
     return _look_for(export, connector, ledger, record, etag, site=site, now=now)
+
+
+def _keep(export: Export, ledger: Ledger, found: tuple[JobRecord, str] | None, *, now: datetime) -> "Export | _Next":
+    """Keep the finished job that a person has the links of: nothing is asked of the vendor, and nothing submitted.
+
+    Raises:
+        InvalidEventError: the request has no such job (any more).
+    """
+    record, etag = found or (None, "")
+    if (
+        record is None
+        or record.phase is not JobPhase.SUBMITTED
+        or record.result_id is None
+        or record.job_id != export.job.id
+    ):
+        what = f"job {export.job.id}" if export.job.id else "a job of this run"
+        raise InvalidEventError(
+            f"rerun.link: the ledger does not have {what} as finished (any more), so no link can be of it; "
+            "rerun it without"
+        )
+    if record.owner != me(export):
+        step = _share_or_take_over(export, ledger, record, etag)
+        if isinstance(step, _Next) or step.outcome is not None:
+            return step
+    kept = _with_job(export, record, now=now)
+    # Links have no names, and may come in another order next time: a file landed by one attempt's is no other's.
+    own = {"adopted": True, "result_id": f"{record.result_id}~{export.attempt}"}
+    return kept.model_copy(update={"job": kept.job.model_copy(update=own)})
 
 
 def me(export: Export) -> str:

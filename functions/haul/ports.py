@@ -214,6 +214,18 @@ class TakesLinks(Protocol):
         ...
 
 
+class HandedLinks(Protocol):
+    """The links that people handed over, by run: secrets, kept until the run has ended."""
+
+    def forget(self, run_id: str) -> None:
+        """Delete those of a run; nothing happens where there are none.
+
+        Raises:
+            LedgerBusyError: they may still be there.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Operation:
     """A vendor call that answers at once.

@@ -30,6 +30,10 @@ class Settings(BaseModel):
         """Connections are secrets below this name."""
         return f"haul/{self.environment}/"
 
+    def link_secret(self, run_id: str) -> str:
+        """Name the secret of the links that a person handed over for a run; no connection has a slash in its name."""
+        return f"{self.secret_prefix}link/{run_id}"
+
     def to_env(self) -> dict[str, str]:
         """Spell the settings as a function's environment variables."""
         return {PREFIX + name.upper(): str(value) for name, value in self.model_dump().items()}

@@ -12,10 +12,11 @@ from botocore.config import Config
 
 from haul import connectors
 from haul.adapters.ledger import S3Store
-from haul.adapters.secrets import GivenSecret, Secret
+from haul.adapters.secrets import GivenSecret, LinkSecrets, Secret
+from haul.errors import InvalidEventError
 from haul.ledger import Ledger
 from haul.models.export import Download, Export
-from haul.ports import Connector, Site
+from haul.ports import Connector, Site, TakesLinks
 from haul.settings import Settings
 
 if TYPE_CHECKING:
@@ -122,7 +123,21 @@ def check_secret(vendor: str, value: Mapping[str, Any]) -> None:
 
 
 def connector(of: Export | Download) -> Connector:
-    return connect(of.vendor, of.connection, of.options)
+    """The connector of a run; of one whose links a person handed over, a connector of its own that serves these.
+
+    Raises:
+        InvalidEventError: nobody handed any over, or the vendor has no use for them.
+    """
+    plain = connect(of.vendor, of.connection, of.options)
+    if not of.link:
+        return plain
+    if not isinstance(plain, TakesLinks):
+        raise InvalidEventError(f"rerun.link: {of.vendor} sends no links by mail; rerun it without")
+    return plain.with_links(_links().of(of.run_id))
+
+
+def _links() -> LinkSecrets:
+    return LinkSecrets(settings().link_secret, client("secretsmanager"))
 
 
 def downloader(wanted: Download) -> "Downloader":
@@ -151,5 +166,6 @@ def endings() -> "Endings":
         notifier=AwsNotifier(known.notices_topic_arn, known.event_bus_name, client("sns"), client("events")),
         site=site(),
         connect=connect,
+        links=_links(),
         executions=executions(),
     )

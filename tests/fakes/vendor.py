@@ -1,18 +1,25 @@
 """A vendor in memory behind the `Connector` port; it loses replies to order."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from awscrt.checksums import crc64nvme
 
-from haul.errors import RateLimitedError, ResultExpiredError, VendorUnavailableError
+from haul.errors import (
+    InvalidEventError,
+    RateLimitedError,
+    ResultByMailError,
+    ResultExpiredError,
+    VendorUnavailableError,
+)
 from haul.models.export import Column, Contents, Dataset, Job, JobStatus, RemoteFile, Watermark
 from haul.models.landed import Checksum, LandedFile
 from haul.ports import (
     Capabilities,
+    Connector,
     DownloadSource,
     Found,
     JobReport,
@@ -68,6 +75,14 @@ class FakeVendor:
     partial: str | None = None
     retryable: bool = False
     expected_rows: int | None = None
+    by_mail: bool = False
+    links: Sequence[str] = ()
+    served: list[Sequence[str]] = field(default_factory=list)
+
+    def with_links(self, links: Sequence[str]) -> Connector:
+        if not links or not all(link.startswith("https://") for link in links):
+            raise InvalidEventError("link: must be https addresses")
+        return replace(self, links=links)
 
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
         version = self.newest if request["version"] == "@latest" else request["version"]
@@ -130,7 +145,11 @@ class FakeVendor:
 
     def contents(self, job: Job, request: Mapping[str, Any]) -> Contents:
         assert any(each.request == dict(request) for each in self.jobs)
-        if not any(each.result_id == job.result_id and self._lives(each) for each in self.jobs):
+        if self.by_mail and not self.links:
+            raise ResultByMailError("the links came by mail")
+        if self.links:
+            self.served.append(self.links)
+        elif not any(each.result_id == job.result_id and self._lives(each) for each in self.jobs):
             raise ResultExpiredError("the result is gone")
         files = [
             RemoteFile(dataset="T", name=f"T_part{n}.csv.gz", part=n, vendor_file_id=n, vendor_name=f"T_part{n}.csv.gz")

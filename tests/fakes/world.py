@@ -15,7 +15,7 @@ from typing import Any
 from haul import exports, publishing
 from haul.downloads import Downloader
 from haul.endings import Ending, Endings
-from haul.errors import HaulError, TransientError, UnknownConnectionError
+from haul.errors import HaulError, InvalidEventError, TransientError, UnknownConnectionError
 from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome
@@ -70,6 +70,8 @@ class World:
         self.executions: dict[str, Run] = {}
         self.notices: list[Notice] = []
         self.downloads_fail: list[HaulError] = []
+        self.links: dict[str, list[str]] = {}
+        self.forgetting_fails: list[HaulError] = []
         self.before_write: Callable[[str], Fault | None] = lambda _: None
         self._arns = count(1)
         self._writers = count(1)
@@ -88,11 +90,11 @@ class World:
         }
         return self._execute(event)
 
-    def rerun(self, record: RunRecord, *, resubmit: bool = False) -> Run:
+    def rerun(self, record: RunRecord, *, resubmit: bool = False, link: bool = False) -> Run:
         event = {
             "version": 1,
             "pipeline": record.pipeline,
-            "rerun": {"run_id": record.run_id, "resubmit": resubmit},
+            "rerun": {"run_id": record.run_id, "resubmit": resubmit, "link": link},
             "trigger": {"type": "manual"},
         }
         return self._execute(event)
@@ -190,13 +192,15 @@ class World:
                 return exports.check(
                     export,
                     ledger=self.ledger(),
-                    connector=self.vendor,
+                    connector=self.connector(export),
                     landing=self.landing,
                     site=self.site,
                     now=now,
                 )
             case "plan":
-                return exports.plan(export, ledger=self.ledger(), connector=self.vendor, landing=self.landing)
+                return exports.plan(
+                    export, ledger=self.ledger(), connector=self.connector(export), landing=self.landing
+                )
             case "publish":
                 return publishing.publish(export, ledger=self.ledger(), landing=self.landing, site=self.site, now=now)
         raise AssertionError(step)
@@ -210,7 +214,7 @@ class World:
         wanted = Download(
             item=items[number],
             **export.model_dump(
-                include={"run_id", "pipeline", "execution", "vendor", "connection", "options"},
+                include={"run_id", "pipeline", "execution", "vendor", "connection", "options", "link"},
             ),
             landing=export.landing,
             job=export.job,
@@ -219,7 +223,7 @@ class World:
         Downloader(
             wanted=wanted,
             ledger=self.ledger(),
-            connector=self.vendor,
+            connector=self.connector(wanted),
             landing=self.landing,
             land_file=self._land_file,
             pause=lambda _: None,
@@ -284,6 +288,18 @@ class World:
             raise UnknownConnectionError(f"connection: there is no secret haul/test/{connection}")
         return self.vendor
 
+    def connector(self, of: Export | Download) -> Connector:
+        if not of.link:
+            return self.vendor
+        if of.run_id not in self.links:
+            raise InvalidEventError(f"rerun.link: nobody handed over a link for run {of.run_id}")
+        return self.vendor.with_links(self.links[of.run_id])
+
+    def forget(self, run_id: str) -> None:
+        if self.forgetting_fails:
+            raise self.forgetting_fails.pop(0)
+        self.links.pop(run_id, None)
+
     def _before_write(self, key: str) -> Fault | None:
         return self.before_write(key)
 
@@ -294,6 +310,7 @@ class World:
             notifier=self,
             site=self.site,
             connect=self.connect,
+            links=self,
             executions=self,
         )
 

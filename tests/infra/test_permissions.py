@@ -12,6 +12,7 @@ from tests.infra.conftest import Synthesized, spelled
 READ_WRITE = {"s3:GetObject", "s3:PutObject"}
 SETTLE = {"ledger/_active/*": {"s3:DeleteObject"}}
 TELL = {"topic": {"sns:Publish"}, "bus": {"events:PutEvents"}}
+FORGET = {"links": {"secretsmanager:DeleteSecret"}}
 LEDGER = {"ledger/*": READ_WRITE}
 SECRETS = {"secrets": {"secretsmanager:GetSecretValue"}}
 LETTERS = {"dead letters": {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}}
@@ -22,6 +23,7 @@ GIVE_UP = {
     **SECRETS,
     **SETTLE,
     **TELL,
+    **FORGET,
     **LETTERS,
     "manifests/*": READ_WRITE,
     "runs/*": {"s3:PutObject"},
@@ -42,7 +44,14 @@ MAY: dict[str, dict[str, set[str]]] = {
         "manifests/*": READ_WRITE,
         "evidence/*": {"s3:PutObject"},
     },
-    "Notify": {**LEDGER, **SETTLE, **TELL, "runs/*": {"s3:PutObject"}, "manifests/*": {"s3:GetObject"}},
+    "Notify": {
+        **LEDGER,
+        **SETTLE,
+        **TELL,
+        **FORGET,
+        "runs/*": {"s3:PutObject"},
+        "manifests/*": {"s3:GetObject"},
+    },
     "Abandon": GIVE_UP,
     "Sweep": {**GIVE_UP, "executions": {"states:DescribeExecution"}},
     "RegisterPipeline": {**LETTERS, "ledger/*/pipeline": {*READ_WRITE, "s3:DeleteObject"}},
@@ -154,6 +163,7 @@ def _called(resource: str, landing: str) -> str:
         r"\$\{DeadLetters\w+\.Arn\}": "dead letters",
         r"\$\{\w+Logs\w+\.Arn\}": "own logs",
         r".*:secretsmanager:.*:secret:haul/prod/\*": "secrets",
+        r".*:secretsmanager:.*:secret:haul/prod/link/\*": "links",
         r".*:event-bus/default": "bus",
         r".*:execution:\$\{ExportFlowMachine\w+\.Name\}:\*": "executions",
         r".*:execution:\$\{ExportFlowMachine\w+\.Name\}/\*": "map executions",

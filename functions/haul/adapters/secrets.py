@@ -1,16 +1,18 @@
 """Connections: secrets in Secrets Manager, kept in memory and read anew on demand."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from haul.errors import InvalidSecretError, LedgerBusyError, UnknownConnectionError
+from haul.errors import InvalidEventError, InvalidSecretError, LedgerBusyError, UnknownConnectionError
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+LINKS = "links"
+"""The field of a run's link secret, a list."""
 _ABSENT = {"ResourceNotFoundException", "InvalidRequestException"}
 _REFUSED = {"AccessDeniedException", "DecryptionFailure"}
 
@@ -53,6 +55,42 @@ class Secret:
             raise InvalidSecretError(f"the secret {self._name} is not a JSON object")
         self._value = value
         return value
+
+
+class LinkSecrets:
+    """A `haul.ports.HandedLinks`. Nothing is kept in memory: a link is read when a file is about to be opened."""
+
+    def __init__(self, name_of: Callable[[str], str], client: "SecretsManagerClient") -> None:
+        self._name_of = name_of
+        self._client = client
+
+    def of(self, run_id: str) -> list[str]:
+        """The links of a run.
+
+        Raises:
+            InvalidEventError: there are none.
+        """
+        try:
+            held = Secret(self._name_of(run_id), self._client).fresh().get(LINKS)
+        except UnknownConnectionError:
+            held = None
+        if not isinstance(held, list) or not held:
+            raise InvalidEventError(
+                f"rerun.link: nobody handed over a link for run {run_id}; haul rerun {run_id} --link asks for it"
+            )
+        return [str(link) for link in held]
+
+    def forget(self, run_id: str) -> None:
+        try:
+            # Without recovery: a capability that nobody needs any more is to be gone, and its name free for a next one.
+            self._client.delete_secret(SecretId=self._name_of(run_id), ForceDeleteWithoutRecovery=True)
+        except self._client.exceptions.ResourceNotFoundException:
+            return
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise LedgerBusyError(f"the links of run {run_id} cannot be deleted: {code}") from error
+        except BotoCoreError as error:
+            raise LedgerBusyError(f"Secrets Manager did not answer: {type(error).__name__}") from error
 
 
 class GivenSecret:

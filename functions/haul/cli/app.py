@@ -219,6 +219,9 @@ def _rerun(
     resubmit: Annotated[
         bool, typer.Option("--resubmit", help="Submit again, although there is a result or a job in doubt.")
     ] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Read the links of the vendor's mail from standard input, one per line.")
+    ] = False,
     watch: _Watch = False,
 ) -> int:
     """Start the next attempt of a failed run.
@@ -228,7 +231,7 @@ def _rerun(
     from haul.cli import running, runs
 
     deployment = invocation.deployment()
-    return running.rerun(runs.find_run(run, deployment), deployment, out, resubmit=resubmit, watch=watch)
+    return running.rerun(runs.find_run(run, deployment), deployment, out, resubmit=resubmit, link=link, watch=watch)
 
 
 @_command(app, "call", context_settings={"ignore_unknown_options": True})

@@ -53,18 +53,21 @@ class SecretsManagerVault:
             return {}
         return value if isinstance(value, dict) else {}
 
-    def write(self, name: str, value: Mapping[str, Any]) -> bool:
+    def write(self, name: str, value: Mapping[str, Any], *, about: str) -> bool:
         text = json.dumps(value)
         try:
             self._client.put_secret_value(SecretId=name, SecretString=text)
         except self._client.exceptions.ResourceNotFoundException:
-            self._client.create_secret(Name=name, SecretString=text, Description="A connection of Haul's")
+            self._client.create_secret(Name=name, SecretString=text, Description=about)
             return True
         except ClientError as error:
             if error.response["Error"]["Code"] == "InvalidRequestException":
                 raise _marked_for_deletion(name) from error
             raise
         return False
+
+    def delete(self, name: str) -> None:
+        self._client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
 def _marked_for_deletion(name: str) -> CommandError:

@@ -36,12 +36,16 @@ class Flow(Protocol):
 
 
 class Vault(Protocol):
-    """Where connections are kept."""
+    """Where secrets are kept."""
 
     def read(self, name: str) -> Mapping[str, Any] | None: ...
 
-    def write(self, name: str, value: Mapping[str, Any]) -> bool:
-        """Create or update a secret; whether it is new."""
+    def write(self, name: str, value: Mapping[str, Any], *, about: str) -> bool:
+        """Create or update a secret; whether it is new, and is then described by `about`."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Delete a secret for good."""
         ...
 
 

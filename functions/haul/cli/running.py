@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from haul.cli import documents, watching
+from haul.cli import documents, handing, watching
 from haul.cli.deployment import Deployment, link
 from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
@@ -38,9 +38,15 @@ def run(
     return _started(sent, deployment, out, watch=watch)
 
 
-def rerun(record: RunRecord, deployment: Deployment, out: Output, *, resubmit: bool, watch: bool) -> Exit:
-    """Start the next attempt of a run that ended without publishing."""
+def rerun(
+    record: RunRecord, deployment: Deployment, out: Output, *, resubmit: bool = False, link: bool = False, watch: bool
+) -> Exit:
+    """Start the next attempt of a run that ended without publishing; `link` asks for the links of its result."""
     run_id, environment = record.run_id, deployment.environment
+    if resubmit and link:
+        raise CommandError(
+            "--resubmit makes a new job, and --link is of the one that there is: one of the two", exit_code=Exit.USAGE
+        )
     match record.state:
         case RunState.RUNNING | RunState.PUBLISHING:
             raise CommandError(
@@ -55,10 +61,18 @@ def rerun(record: RunRecord, deployment: Deployment, out: Output, *, resubmit: b
     event = {
         "version": 1,
         "pipeline": record.pipeline,
-        "rerun": {"run_id": run_id, "resubmit": resubmit},
+        "rerun": {"run_id": run_id, "resubmit": resubmit, "link": link},
         "trigger": _trigger(deployment, None),
     }
-    return _started(event, deployment, out, watch=watch)
+    if not link:
+        return _started(event, deployment, out, watch=watch)
+    secret = handing.hand_over(record, deployment, out)
+    try:
+        execution = _start(event, deployment)
+    except BaseException:
+        deployment.vault.delete(secret)  # nobody else would
+        raise
+    return _followed(event, execution, deployment, out, watch=watch)
 
 
 def cancel(record: RunRecord, deployment: Deployment, out: Output, *, reason: str | None = None) -> Exit:
@@ -99,9 +113,16 @@ def _trigger(deployment: Deployment, reason: Any) -> dict[str, Any]:
 
 
 def _started(event: Mapping[str, Any], deployment: Deployment, out: Output, *, watch: bool) -> Exit:
+    return _followed(event, _start(event, deployment), deployment, out, watch=watch)
+
+
+def _start(event: Mapping[str, Any], deployment: Deployment) -> str:
+    name = f"{read_start(event).pipeline}-{deployment.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return deployment.flow.start(event, name=name)
+
+
+def _followed(event: Mapping[str, Any], execution: str, deployment: Deployment, out: Output, *, watch: bool) -> Exit:
     start = read_start(event)
-    name = f"{start.pipeline}-{deployment.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    execution = deployment.flow.start(event, name=name)
     find = finder(start, execution, deployment)
     if not watch:
         return _told_of(_appeared(find, execution, deployment), execution, deployment, out)

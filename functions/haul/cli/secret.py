@@ -30,7 +30,7 @@ def set_secret(connection: str, vendor: str | None, deployment: Deployment, out:
     else:
         value = {**(known or {}), **_piped(sys.stdin.read())}
     wiring.check_secret(chosen, value)
-    created = deployment.vault.write(name, value)
+    created = deployment.vault.write(name, value, about="A connection of Haul's")
     out.document({"secret": name, "vendor": chosen, "created": created, "fields": sorted(value)})
     out.say(f"{'created' if created else 'updated'} {name}: {', '.join(sorted(value))}")
     out.say(f"  haul doctor {connection} --env {deployment.environment}      says whether it works")

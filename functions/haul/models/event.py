@@ -161,6 +161,16 @@ class Rerun(Written):
     resubmit: Annotated[
         bool, Field(description="submit anew although a job may exist: a person's decision, and a submission spent")
     ] = False
+    link: Annotated[
+        bool,
+        Field(description="the result came by mail alone: use the links that a person handed over, which are a secret"),
+    ] = False
+
+    @model_validator(mode="after")
+    def _a_link_is_of_a_job_that_there_is(self) -> Self:
+        if self.link and self.resubmit:
+            raise ValueError("resubmit makes a new job, and link is of the one that there is: one of the two")
+        return self
 
 
 type VendorName = Annotated[str, Field(description="the SaaS that is asked")]

@@ -80,7 +80,10 @@ class ExportError(Document):
 
 
 class Export(Document):
-    """One attempt of a run, complete: every step takes it and returns the next one."""
+    """One attempt of a run, complete: every step takes it and returns the next one.
+
+    `link` says that a person handed over the links of the finished job; they are a secret, and never in here.
+    """
 
     version: Literal[1] = 1
     run_id: str
@@ -104,6 +107,7 @@ class Export(Document):
     trigger: Trigger = Trigger()
     source: Source | None = None
     resubmit: bool = False
+    link: bool = False
 
     mode: Literal["full", "delta"] = "full"
     watermark: Watermark = Watermark()
@@ -236,5 +240,6 @@ class Download(Document):
     options: dict[str, Any]
     landing: Landing
     job: Job
+    link: bool = False
     plan: PlanRef
     item: PlanItem

@@ -106,10 +106,14 @@ class FakeVault:
     def read(self, name: str) -> Mapping[str, Any] | None:
         return self.secrets.get(name)
 
-    def write(self, name: str, value: Mapping[str, Any]) -> bool:
+    def write(self, name: str, value: Mapping[str, Any], *, about: str) -> bool:
+        del about
         new = name not in self.secrets
         self.secrets[name] = dict(value)
         return new
+
+    def delete(self, name: str) -> None:
+        del self.secrets[name]
 
 
 @dataclass

@@ -195,7 +195,7 @@ def test_a_rerun_is_the_next_attempt_and_adopts_the_job(haul: Haul) -> None:
     assert "attempt 2" in result.stdout
     assert (rerun.attempt, rerun.outcome) == (2, Outcome.SUCCEEDED)
     assert haul.world.vendor.posts == 1
-    assert haul.flow.sent[-1]["rerun"] == {"run_id": record.run_id, "resubmit": False}
+    assert haul.flow.sent[-1]["rerun"] == {"run_id": record.run_id, "resubmit": False, "link": False}
 
 
 @pytest.mark.parametrize(("until", "said"), [("check", "still goes on"), (None, "ended SUCCEEDED")])

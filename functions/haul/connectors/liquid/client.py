@@ -9,6 +9,7 @@
 A call is made once; only a 401 is answered with one new login.
 """
 
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -155,6 +156,16 @@ class LiquidClient:
     def cancel(self, job_id: str) -> JobState | None:
         """Ask for a job's end, which comes when it is next due to run; one that has ended stays as it is."""
         return self._asked("cancel", job_id)
+
+    def may_be_link(self, link: str) -> bool:
+        """Whether this is an address that a file could be read from: over TLS, or from the connection's own host."""
+        try:
+            origin = _origin(link)
+        except ValueError:
+            return False
+        if not re.fullmatch(r"https?://[!-~]+", link, re.IGNORECASE) or not urlsplit(link).hostname:
+            return False
+        return urlsplit(link).scheme == "https" or origin == _origin(self.credentials.base_url)
 
     def source(self, link: str) -> DownloadSource:
         """Where a link leads, with credentials only if that is the connection's own host."""

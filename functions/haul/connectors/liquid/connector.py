@@ -67,8 +67,11 @@ class LiquidConnector:
     def with_links(self, links: Sequence[str]) -> Connector:
         """The same connector, for a result whose links came by mail."""
         given = [link.strip() for link in links if link.strip()]
-        if not given or not all(re.fullmatch(r"https?://[!-~]+", link) for link in given):
-            raise InvalidEventError("link: must be one or several http(s) addresses, as the vendor's mail has them")
+        if not given or not all(self._client.may_be_link(link) for link in given):
+            raise InvalidEventError(
+                "link: must be one or several https addresses, as the vendor's mail has them; "
+                "http is for the connection's own host alone"
+            )
         return LiquidConnector(self._client, self._options, links=given, clock=self._clock)
 
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:  # noqa: ARG002 - an export has no version
