@@ -1,4 +1,4 @@
-"""A customer of the deployed stack: a pipeline, its connection, and a Visier of its own."""
+"""Customers of the deployed stack: a pipeline, its connection, and a vendor of its own, mostly Visier."""
 
 import hashlib
 import json
@@ -18,40 +18,24 @@ PASSWORD = "a-password-that-nobody-may-see"
 API_KEY = "an-api-key-that-nobody-may-see"
 
 
-@dataclass(frozen=True)
-class Customer:
-    """Starts its pipeline, and looks at what came of it."""
+class Runs:
+    """The runs of a pipeline, of whatever vendor: the next attempt of the last one, and what came of it."""
 
     stack: Stack
-    visier: VisierSimulator
     pipeline: str
-    connection: str
 
     # What it does
 
-    def event(self, request: Json = NO_FILES, **fields: Any) -> Json:
-        return {
-            "version": 1,
-            "pipeline": self.pipeline,
-            "vendor": "visier",
-            "action": "dv-export",
-            "connection": self.connection,
-            "request": request,
-            **fields,
-            "limits": {"poll_floor_seconds": 1, **fields.get("limits", {})},
-        }
-
-    def start(self, request: Json = NO_FILES, **fields: Any) -> str:
-        return self.stack.start(self.event(request, **fields))
-
-    def run(self, request: Json = NO_FILES, **fields: Any) -> Execution:
-        return self.stack.wait(self.start(request, **fields))
-
     def rerun(self, *, resubmit: bool = False) -> Execution:
         """The next attempt of the customer's last run, as `haul rerun` starts it."""
+        return self.stack.wait(self.start_again(resubmit=resubmit))
+
+    def start_again(self, *, resubmit: bool = False) -> str:
+        """Start the next attempt of the last run, and do not wait for its end."""
         again = {"run_id": self.run_ids[-1], "resubmit": resubmit}
-        event = {"version": 1, "pipeline": self.pipeline, "rerun": again, "trigger": {"type": "manual"}}
-        return self.stack.run(event)
+        return self.stack.start(
+            {"version": 1, "pipeline": self.pipeline, "rerun": again, "trigger": {"type": "manual"}}
+        )
 
     # What came of it
 
@@ -104,6 +88,36 @@ class Customer:
         """Of the events that programs were sent."""
         events = self.stack.events(self.pipeline, at_least=at_least)
         return [event["detail"].get("outcome", event["detail-type"]) for event in events]
+
+
+@dataclass(frozen=True)
+class Customer(Runs):
+    """Starts its pipeline, and looks at what came of it."""
+
+    stack: Stack
+    visier: VisierSimulator
+    pipeline: str
+    connection: str
+
+    # What it does
+
+    def event(self, request: Json = NO_FILES, **fields: Any) -> Json:
+        return {
+            "version": 1,
+            "pipeline": self.pipeline,
+            "vendor": "visier",
+            "action": "dv-export",
+            "connection": self.connection,
+            "request": request,
+            **fields,
+            "limits": {"poll_floor_seconds": 1, **fields.get("limits", {})},
+        }
+
+    def start(self, request: Json = NO_FILES, **fields: Any) -> str:
+        return self.stack.start(self.event(request, **fields))
+
+    def run(self, request: Json = NO_FILES, **fields: Any) -> Execution:
+        return self.stack.wait(self.start(request, **fields))
 
     # What Visier saw
 
