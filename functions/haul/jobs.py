@@ -96,7 +96,7 @@ def _later(export: Export, error: RateLimitedError) -> Export:
 def _step(export: Export, connector: Connector, ledger: Ledger, *, site: Site, now: datetime) -> "Export | _Next":
     found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
     if export.link:
-        return _keep(export, ledger, found, now=now)
+        return _keep(export, connector, ledger, found, now=now)
     if found is None:
         return _make(export, connector, ledger, None, None, site=site, now=now)
     record, etag = found
@@ -111,7 +111,9 @@ def _step(export: Export, connector: Connector, ledger: Ledger, *, site: Site, n
     return _look_for(export, connector, ledger, record, etag, site=site, now=now)
 
 
-def _keep(export: Export, ledger: Ledger, found: tuple[JobRecord, str] | None, *, now: datetime) -> "Export | _Next":
+def _keep(
+    export: Export, connector: Connector, ledger: Ledger, found: tuple[JobRecord, str] | None, *, now: datetime
+) -> "Export | _Next":
     """Keep the finished job that a person has the links of: nothing is asked of the vendor, and nothing submitted.
 
     Raises:
@@ -130,7 +132,7 @@ def _keep(export: Export, ledger: Ledger, found: tuple[JobRecord, str] | None, *
             "rerun it without"
         )
     if record.owner != me(export):
-        step = _share_or_take_over(export, ledger, record, etag)
+        step = _share_or_take_over(export, connector, ledger, record, etag)
         if isinstance(step, _Next) or step.outcome is not None:
             return step
     kept = _with_job(export, record, now=now)
