@@ -53,12 +53,17 @@ class Login[C, S: Session]:
                 self._session = self._log_in_with_any()
             return self._session
 
-    def renewed(self, refused: S) -> S:
-        """Another login than the one that the vendor refused, with the secret read anew."""
+    def renewed(self, refused: S, why: str = "") -> S:
+        """Another login than the one that the vendor refused, saying `why`, with the secret read anew."""
         with self._lock:
             if self._session is None or self._session is refused:
-                self._session = self._log_in(self._read(self._secret.fresh()))
+                fresh = self._read(self._secret.fresh())
+                self.require_another(fresh, refused, why)
+                self._session = self._log_in(fresh)
             return self._session
+
+    def require_another(self, fresh: C, refused: S, why: str) -> None:
+        """Raise where a login with `fresh` can only be the refused one again; a token that is asked for never is."""
 
     def _log_in_with_any(self) -> S:
         known = self._read(self._secret.current())

@@ -12,7 +12,6 @@ from haul.connectors.adobe.client import AdobeClient
 from haul.connectors.adobe.contents import Part
 from haul.connectors.adobe.replies import Batch, ExportJob
 from haul.errors import (
-    InvalidEventError,
     RequestRejectedError,
     ResultExpiredError,
     UnexpectedResponseError,
@@ -20,7 +19,8 @@ from haul.errors import (
 )
 from haul.models.export import Contents, Job, JobStatus, RemoteFile
 from haul.models.vendors.adobe import SegmentExportOptions
-from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, OperationCall, Prepared
+from haul.operations import operation
+from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, Prepared
 from haul.rest import excerpt
 
 _STATUS = {
@@ -147,36 +147,36 @@ class AdobeConnector:
         batch, file = {"batch": "the batch's id"}, {"file": "the dataSetFileId"}
         with_status = {"status": "NEW, SUCCEEDED or FAILED: Adobe can filter by these alone"}
         return {
-            "list-jobs": _operation("the newest hundred export jobs", lambda _: self._newest(None)),
-            "list-jobs-with-status": _operation(
+            "list-jobs": operation("the newest hundred export jobs", lambda _: self._newest(None)),
+            "list-jobs-with-status": operation(
                 "the newest hundred with this status", lambda given: self._newest(given["status"]), with_status
             ),
-            "job-status": _operation("where a job stands", lambda given: self._existing(given["job"]).document, job),
-            "delete-job": _operation(
+            "job-status": operation("where a job stands", lambda given: self._existing(given["job"]).document, job),
+            "delete-job": operation(
                 "delete the record of a job that has ended",
                 lambda given: self._delete(given["job"]),
                 job,
                 changes="Deletes the record of an ended export job at Adobe. The files that it wrote stay.",
             ),
-            "batch-status": _operation(
+            "batch-status": operation(
                 "what the catalog says of a batch", lambda given: _there(client.raw_catalog(given["batch"])), batch
             ),
-            "batch-files": _operation(
+            "batch-files": operation(
                 "the first hundred files of a batch",
                 lambda given: _there(client.raw_batch(given["batch"], "files")),
                 batch,
             ),
-            "batch-failed": _operation(
+            "batch-failed": operation(
                 "what could not be written to a batch",
                 lambda given: _there(client.raw_batch(given["batch"], "failed")),
                 batch,
             ),
-            "batch-meta": _operation(
+            "batch-meta": operation(
                 "what a batch was made of, and its wrong rows",
                 lambda given: _there(client.raw_batch(given["batch"], "meta")),
                 batch,
             ),
-            "file-parts": _operation(
+            "file-parts": operation(
                 "the first hundred parts of a file", lambda given: _there(client.raw_file(given["file"])), file
             ),
         }
@@ -281,22 +281,3 @@ def _there(document: Any) -> Any:
     if document is None:
         raise RequestRejectedError("Adobe has no such thing (404)")
     return document
-
-
-def _operation(
-    summary: str, call: OperationCall, parameters: Mapping[str, str] | None = None, *, changes: str | None = None
-) -> Operation:
-    """An operation that checks its parameters before the call."""
-    needed = parameters or {}
-
-    def checked(given: Mapping[str, str], /) -> Any:
-        for name in needed:
-            if not given.get(name):
-                raise InvalidEventError(f"{name}: missing")
-        for name in given:
-            if name not in needed:
-                takes = f"it takes {', '.join(needed)}" if needed else "it takes none"
-                raise InvalidEventError(f"{name}: unknown parameter; {takes}")
-        return call(given)
-
-    return Operation(summary, checked, needed, changes)

@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from haul.credentials import host_of, wrong_url
 from haul.errors import InvalidSecretError
 
 PLATFORM = "https://platform.adobe.io"
@@ -14,7 +14,6 @@ IMS = "https://ims-na1.adobelogin.com"
 _NEEDED = ("client_id", "client_secret", "org_id", "sandbox", "scopes")
 _KNOWN = (*_NEEDED, "base_url", "ims_url")
 _SENT_AS_HEADERS = ("client_id", "org_id", "sandbox")
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,7 @@ class Credentials:
     @property
     def host(self) -> str:
         """Name and port that the token may be sent to."""
-        url = urlsplit(self.base_url)
-        return f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
+        return host_of(self.base_url)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -82,21 +80,6 @@ def _wrong(values: Mapping[str, str]) -> list[str]:
     problems += [
         f"{name}: {wrong}"
         for name, example in (("base_url", PLATFORM), ("ims_url", IMS))
-        if name in values and (wrong := _wrong_url(values[name], example))
+        if name in values and (wrong := wrong_url(values[name], example=example))
     ]
     return problems
-
-
-def _wrong_url(text: str, example: str) -> str | None:
-    try:
-        url = urlsplit(text)
-        _ = url.port
-    except ValueError:
-        return "cannot be read as a URL"
-    if not url.hostname or re.search(r"[^!-~]", text):
-        return f"must be a URL such as {example}"
-    if url.username or url.password or url.query or url.fragment:
-        return "must hold no user, password, query or fragment"
-    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
-        return "must begin with https:// (http:// only for this machine itself)"
-    return None

@@ -5,7 +5,7 @@ to ask for one alone.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,8 @@ from haul.errors import (
 from haul.models.export import Contents, Job, JobStatus, RemoteFile
 from haul.models.symbols import unescaped
 from haul.models.vendors.mediarithmics import QueryExportOptions
-from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, OperationCall, Prepared
+from haul.operations import operation
+from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, Prepared
 
 _LISTED_WITHIN = timedelta(minutes=2)
 _LONGEST = timedelta(days=8)
@@ -165,36 +166,28 @@ class MediarithmicsConnector:
 
     def operations(self) -> Mapping[str, Operation]:
         client = self._client
+        export = {"export": "the export's id"}
         return {
-            "connected-user": Operation(
-                "who the token is, and for which organisations",
-                _operation([], lambda _: client.connected_user().document),
+            "connected-user": operation(
+                "who the token is, and for which organisations", lambda _: client.connected_user().document
             ),
-            "list-exports": Operation(
+            "list-exports": operation(
                 "the exports of an organisation",
-                _operation(["organisation"], lambda given: _all(client.exports(given["organisation"]))),
+                lambda given: _all(client.exports(given["organisation"])),
                 {"organisation": "the organisation's id"},
             ),
-            "export-details": Operation(
-                "one export",
-                _operation(["export"], lambda given: self._export_details(given["export"])),
-                {"export": "the export's id"},
+            "export-details": operation("one export", lambda given: self._export_details(given["export"]), export),
+            "list-executions": operation(
+                "the executions of an export", lambda given: _all(client.executions(given["export"])), export
             ),
-            "list-executions": Operation(
-                "the executions of an export",
-                _operation(["export"], lambda given: _all(client.executions(given["export"]))),
-                {"export": "the export's id"},
-            ),
-            "execution-status": Operation(
+            "execution-status": operation(
                 "where an execution stands",
-                _operation(["job"], lambda given: self._execution_status(given["job"])),
+                lambda given: self._execution_status(given["job"]),
                 {"job": "as runs show it: the export's id, a slash, the execution's id"},
             ),
-            "check-query": Operation(
+            "check-query": operation(
                 "whether an OTQL query is right",
-                _operation(
-                    ["datamart", "query"], lambda given: client.check_query(given["datamart"], given["query"]).document
-                ),
+                lambda given: client.check_query(given["datamart"], given["query"]).document,
                 {"datamart": "the datamart's id", "query": "the query's text"},
             ),
         }
@@ -362,19 +355,3 @@ def _unescaped(value: Any) -> Any:
 
 def _all(items: Iterator[Any]) -> dict[str, Any]:
     return {"data": [item.document for item in items]}
-
-
-def _operation(needed: Sequence[str], call: OperationCall) -> OperationCall:
-    """Check the parameters before the call."""
-
-    def checked(parameters: Mapping[str, str], /) -> Any:
-        for name in needed:
-            if not parameters.get(name):
-                raise InvalidEventError(f"{name}: missing")
-        for name in parameters:
-            if name not in needed:
-                takes = f"it takes {', '.join(needed)}" if needed else "it takes none"
-                raise InvalidEventError(f"{name}: unknown parameter; {takes}")
-        return call(parameters)
-
-    return checked

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from haul.credentials import host_of, wrong_url
 from haul.errors import InvalidSecretError
 from haul.models.base import nearest
 
 DEFAULT_BASE_URL = "https://api.mediarithmics.com"
 _KNOWN = ("api_token", "email", "password", "base_url")
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -33,8 +33,7 @@ class Credentials:
     @property
     def host(self) -> str:
         """Name and port that the credentials may be sent to."""
-        url = urlsplit(self.base_url)
-        return f"{url.hostname}:{url.port or _PORTS[url.scheme]}"
+        return host_of(self.base_url)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -74,21 +73,6 @@ def _wrong(values: Mapping[str, str]) -> list[str]:
         problems.append(
             "api_token: holds a space, a line end or another character that no token has; it is sent without Bearer"
         )
-    if "base_url" in values and (wrong := _wrong_url(values["base_url"])):
+    if "base_url" in values and (wrong := wrong_url(values["base_url"], example=DEFAULT_BASE_URL)):
         problems.append(f"base_url: {wrong}")
     return problems
-
-
-def _wrong_url(base_url: str) -> str | None:
-    try:
-        url = urlsplit(base_url)
-        _ = url.port
-    except ValueError:
-        return "cannot be read as a URL"
-    if not url.hostname or re.search(r"[^!-~]", base_url):
-        return f"must be a URL such as {DEFAULT_BASE_URL}"
-    if url.username or url.password or url.query or url.fragment:
-        return "must hold no user, password, query or fragment"
-    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
-        return "must begin with https:// (http:// only for this machine itself)"
-    return None

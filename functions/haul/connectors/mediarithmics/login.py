@@ -7,13 +7,13 @@ Either is sent raw in `Authorization`, without `Bearer`. Tokens are kept in this
 
 import math
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import requests
 
+from haul import login
 from haul.connectors import SecretSource
 from haul.connectors.mediarithmics import replies
 from haul.connectors.mediarithmics.credentials import Credentials, read
@@ -43,8 +43,8 @@ class Session:
         return (*self.credentials.secrets, self.token)
 
 
-class Login:
-    """Logs in once, and again when the token has had its time or is refused. Threads share one login."""
+class Login(login.Login[Credentials, Session]):
+    """The login of one connection, by the ways above."""
 
     def __init__(
         self,
@@ -54,50 +54,20 @@ class Login:
         http: requests.Session,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._secret = secret
+        super().__init__(secret, read=read, log_in=self._ask, clock=clock)
         self._dialect = dialect
         self._http = http
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._session: Session | None = None
 
-    def session(self) -> Session:
-        """The login to use.
-
-        Raises:
-            CredentialsRefusedError: also with the secret read anew, where it has changed.
-            VendorUnavailableError: with `sent` False: what the login was for has not been sent.
-        """
-        with self._lock:
-            if self._session is None or self._clock() >= self._session.good_until:
-                self._session = self._log_in_with_any()
-            return self._session
-
-    def renewed(self, refused: Session, why: str) -> Session:
-        """Another login than the one that was refused, with the secret read anew.
+    def require_another(self, fresh: Credentials, refused: Session, why: str) -> None:
+        """A long-lived token is its own login.
 
         Raises:
             CredentialsRefusedError: the secret still holds the token that was refused.
         """
-        with self._lock:
-            if self._session is None or self._session is refused:
-                fresh = read(self._secret.fresh())
-                if fresh.api_token is not None and fresh.api_token == refused.token:
-                    raise CredentialsRefusedError(f"mediarithmics refuses the connection's api_token. {why}")
-                self._session = self._log_in(fresh)
-            return self._session
+        if fresh.api_token is not None and fresh.api_token == refused.token:
+            raise CredentialsRefusedError(f"mediarithmics refuses the connection's api_token. {why}")
 
-    def _log_in_with_any(self) -> Session:
-        known = read(self._secret.current())
-        try:
-            return self._log_in(known)
-        except CredentialsRefusedError:
-            fresh = read(self._secret.fresh())
-            if fresh == known:  # the same password again would only bring the user closer to being locked out
-                raise
-            return self._log_in(fresh)
-
-    def _log_in(self, credentials: Credentials) -> Session:
+    def _ask(self, credentials: Credentials) -> Session:
         rest = Rest(credentials.base_url, self._dialect, session=self._http, clock=self._clock)
         if credentials.api_token is not None:
             return Session(rest, credentials, credentials.api_token, math.inf)

@@ -1,7 +1,7 @@
 """Visier's data version exports behind our verbs."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +10,6 @@ from haul.connectors.visier import contents, versions
 from haul.connectors.visier.client import VisierClient
 from haul.connectors.visier.replies import JobState
 from haul.errors import (
-    InvalidEventError,
     RequestRejectedError,
     ResultExpiredError,
     UnexpectedResponseError,
@@ -18,7 +17,8 @@ from haul.errors import (
 )
 from haul.models.export import Contents, Job, JobStatus, RemoteFile
 from haul.models.vendors.visier import DvExportOptions
-from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, OperationCall, Prepared
+from haul.operations import operation
+from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, Prepared
 
 _RESULT_LIVES = timedelta(days=14)
 _STATE_FIELDS = {"jobUuid", "completed", "failed", "exportUuid"}
@@ -125,23 +125,19 @@ class VisierConnector:
 
     def operations(self) -> Mapping[str, Operation]:
         return {
-            "list-data-versions": Operation(
-                "the data versions that can be exported",
-                _operation([], lambda _: self._client.data_versions().document),
+            "list-data-versions": operation(
+                "the data versions that can be exported", lambda _: self._client.data_versions().document
             ),
-            "list-exports": Operation(
-                "the finished exports that can still be downloaded",
-                _operation([], lambda _: self._client.exports().document),
+            "list-exports": operation(
+                "the finished exports that can still be downloaded", lambda _: self._client.exports().document
             ),
-            "export-details": Operation(
+            "export-details": operation(
                 "tables, columns and files of a finished export",
-                _operation(["export"], lambda given: self._export_details(given["export"])),
+                lambda given: self._export_details(given["export"]),
                 {"export": "the export's UUID"},
             ),
-            "job-status": Operation(
-                "where a job stands",
-                _operation(["job"], lambda given: self._job_status(given["job"])),
-                {"job": "the job's UUID"},
+            "job-status": operation(
+                "where a job stands", lambda given: self._job_status(given["job"]), {"job": "the job's UUID"}
             ),
         }
 
@@ -189,19 +185,3 @@ def _expired(export_uuid: str) -> str:
         f"Visier no longer has export {export_uuid} (404): exports live {_RESULT_LIVES.days} days. "
         "A further export of the same versions needs another submission"
     )
-
-
-def _operation(needed: Sequence[str], call: OperationCall) -> OperationCall:
-    """Check the parameters before the call."""
-
-    def checked(parameters: Mapping[str, str], /) -> Any:
-        for name in needed:
-            if not parameters.get(name):
-                raise InvalidEventError(f"{name}: missing")
-        for name in parameters:
-            if name not in needed:
-                takes = f"it takes {', '.join(needed)}" if needed else "it takes none"
-                raise InvalidEventError(f"{name}: unknown parameter; {takes}")
-        return call(parameters)
-
-    return checked

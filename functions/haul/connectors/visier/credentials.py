@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from haul.credentials import host_of, wrong_url
 from haul.errors import InvalidSecretError
 
 _NEEDED = ("username", "password", "api_key")
 _KNOWN = (*_NEEDED, "base_url", "vanity_name", "client_id", "client_secret", "redirect_uri")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HOST = ".api.visier.io"
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class Credentials:
     @property
     def host(self) -> str:
         """Name and port that the credentials may be sent to."""
-        url = urlsplit(self.base_url)
-        return f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
+        return host_of(self.base_url)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -79,7 +78,7 @@ def _wrong(values: Mapping[str, str]) -> list[str]:
     problems = []
     if "base_url" not in values and "vanity_name" not in values:
         problems.append("base_url or vanity_name: one of the two is needed")
-    if "base_url" in values and (wrong := _wrong_url(values["base_url"])):
+    if "base_url" in values and (wrong := wrong_url(values["base_url"], example="https://<vanity_name>.api.visier.io")):
         problems.append(f"base_url: {wrong}")
     if "vanity_name" in values and not _LABEL.fullmatch(values["vanity_name"]):
         problems.append("vanity_name: letters, digits and dashes only, as in https://<vanity_name>.api.visier.io")
@@ -90,18 +89,3 @@ def _wrong(values: Mapping[str, str]) -> list[str]:
     if "redirect_uri" in values and "client_id" not in values:
         problems.append("redirect_uri: means something only with client_id and client_secret")
     return problems
-
-
-def _wrong_url(base_url: str) -> str | None:
-    try:
-        url = urlsplit(base_url)
-        _ = url.port
-    except ValueError:
-        return "cannot be read as a URL"
-    if not url.hostname or re.search(r"[^!-~]", base_url):
-        return "must be a URL such as https://<vanity_name>.api.visier.io"
-    if url.username or url.password or url.query or url.fragment:
-        return "must hold no user, password, query or fragment"
-    if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
-        return "must begin with https:// (http:// only for this machine itself)"
-    return None

@@ -8,7 +8,6 @@ Visier does not tell how long an ASID token lives; its own clients take an hour.
 
 import base64
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 import requests
 
+from haul import login
 from haul.connectors import SecretSource
 from haul.connectors.visier import replies
 from haul.connectors.visier.credentials import Credentials, read
@@ -53,8 +53,8 @@ class Session:
         return (*self.credentials.secrets, self.token)
 
 
-class Login:
-    """Logs in once, and again when the token has had its time or is refused. Threads share one login."""
+class Login(login.Login[Credentials, Session]):
+    """The login of one connection, by the ways above."""
 
     def __init__(
         self,
@@ -64,43 +64,11 @@ class Login:
         http: requests.Session,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._secret = secret
+        super().__init__(secret, read=read, log_in=self._ask, clock=clock)
         self._dialect = dialect
         self._http = http
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._session: Session | None = None
 
-    def session(self) -> Session:
-        """The login to use.
-
-        Raises:
-            CredentialsRefusedError: also with the secret read anew, where it has changed.
-            VendorUnavailableError: with `sent` False: what the login was for has not been sent.
-        """
-        with self._lock:
-            if self._session is None or self._clock() >= self._session.good_until:
-                self._session = self._log_in_with_any()
-            return self._session
-
-    def renewed(self, refused: Session) -> Session:
-        """Another login than the one that Visier refused, with the secret read anew."""
-        with self._lock:
-            if self._session is None or self._session is refused:
-                self._session = self._log_in(read(self._secret.fresh()))
-            return self._session
-
-    def _log_in_with_any(self) -> Session:
-        known = read(self._secret.current())
-        try:
-            return self._log_in(known)
-        except CredentialsRefusedError:
-            fresh = read(self._secret.fresh())
-            if fresh == known:  # the same password again would only bring the user closer to being locked out
-                raise
-            return self._log_in(fresh)
-
-    def _log_in(self, credentials: Credentials) -> Session:
+    def _ask(self, credentials: Credentials) -> Session:
         rest = Rest(credentials.base_url, self._dialect, session=self._http, clock=self._clock)
         try:
             reply = _by_oauth(rest, credentials) if credentials.client_id else _by_password(rest, credentials)
