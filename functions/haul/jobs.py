@@ -368,7 +368,7 @@ def _share_or_take_over(
         return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
     if owner and owner.state in LIVE:
         return _share(export, owner, ledger, record, etag)
-    if owner and owner.state is RunState.PUBLISHED and not connector.capabilities.content_fixed_by_request:
+    if is_spent(owner, connector):
         end(ledger, record, f"run {record.owner} published its result, and a new one may have newer data")
         return _Next.AGAIN
     others = [other for other in record.shared_with if other != me(export)]
@@ -392,6 +392,12 @@ def _share(export: Export, owner: RunRecord, ledger: Ledger, record: JobRecord, 
     if record.phase is JobPhase.INTENT:
         return _in_doubt(export, record)
     return export.model_copy(update={"job": _job(record).model_copy(update={"adopted": True})})
+
+
+def is_spent(owner: RunRecord | None, connector: Connector) -> bool:
+    """Whether a job's result is published, and a new job of the same request may have newer data."""
+    published = owner is not None and owner.state is RunState.PUBLISHED
+    return published and not connector.capabilities.content_fixed_by_request
 
 
 def _published_meanwhile(owner: RunRecord, export: Export) -> bool:

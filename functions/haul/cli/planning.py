@@ -122,7 +122,9 @@ def _outlook(export: Export, connector: Connector, ledger: Ledger, spent: Submis
     export = export.model_copy(update={"fingerprint": jobs.fingerprint(export, connector)})
     known = ledger.job(export.vendor, connector.account, export.fingerprint or "")
     if known and known[0].phase is not JobPhase.ENDED:
-        return _outlook_of(known[0], export, ledger)
+        pipeline, run_id = known[0].owner.split("/")
+        if not jobs.is_spent(ledger.run(pipeline, run_id), connector):
+            return _outlook_of(known[0], export, ledger)
     can = connector.capabilities
     lists = can.lists_finished_jobs or can.lists_running_jobs
     if export.options.get("reuse_available_export", True) and can.content_fixed_by_request and lists:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -109,3 +110,19 @@ def test_an_unknown_pipeline_names_the_nearest(haul: Haul) -> None:
 
     assert result.exit_code == 2
     assert "Did you mean visier-people?" in result.stderr
+
+
+def test_a_plan_of_a_daily_export_does_not_promise_yesterdays_job(haul: Haul) -> None:
+    """Where the request does not fix the content, the next run submits once more."""
+    can = haul.world.vendor.capabilities
+    haul.world.vendor.capabilities = dataclasses.replace(can, content_fixed_by_request=False)
+    haul.deploy({**PEOPLE, "request": {"version": "7000001"}})
+    ran = haul("run", "people")
+    haul.world.pass_hours(24)
+
+    plan = json.loads(haul("--json", "plan", "people").stdout)
+
+    assert ran.exit_code == 0
+    assert len(haul.world.manifests()) == 1
+    assert plan["submissions"] == 1
+    assert plan["available"] is False
