@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from haul.models.export import Contents, Job, JobStatus, RemoteFile, Watermark
+from haul.models.load import LoadItem
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Capabilities:
         honours_range: a download may be continued or split by byte ranges.
         result_lives: how long a finished job's result can be fetched.
         adoptable_for: how long a result must still live to be adopted.
+        identifies_jobs: what `find` shows is of exactly this request. Without it, it is only of its kind and time, so
+            that one such job is taken for ours, and of several none.
     """
 
     api: str
@@ -38,6 +41,7 @@ class Capabilities:
     honours_range: bool = False
     result_lives: timedelta | None = None
     adoptable_for: timedelta = timedelta(hours=24)
+    identifies_jobs: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,24 @@ class JobReport:
 
 
 @dataclass(frozen=True)
+class LoadReport(JobReport):
+    """One look at a load's job and at every job that it started: SUCCEEDED only when all of them have ended.
+
+    `items` are what became of each tenant, or of the one load; `family` counts the jobs by kind, `records` what the
+    vendor took in. `kind` is which of the vendor's kinds the job is, handed back in `Job.kind` with the next look.
+    `awaited` says what should still appear, such as children that are not listed yet: the status is then what it comes
+    to if nothing does, and it is believed once that has been so for `awaited_for`.
+    """
+
+    kind: str | None = None
+    items: Sequence[LoadItem] = ()
+    family: dict[str, int] = field(default_factory=dict)
+    records: int | None = None
+    awaited: str | None = None
+    awaited_for: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
 class DownloadSource:
     """An open door to a file: never stored, never logged.
 
@@ -144,8 +166,8 @@ class Connect(Protocol):
         ...
 
 
-class Connector(Protocol):
-    """An export vendor behind our verbs. Each call is tried once; failures are `haul.errors`."""
+class JobConnector(Protocol):
+    """What every vendor's jobs have in common. Each call is tried once; failures are `haul.errors`."""
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -159,6 +181,14 @@ class Connector(Protocol):
     def tenant(self) -> str | None:
         """The vendor's tenant that is acted for, where that is not the account's own."""
         ...
+
+    def cancel(self, job: Job) -> None:
+        """Cancel a running job, with all that it started; one that has ended stays as it is."""
+        ...
+
+
+class Connector(JobConnector, Protocol):
+    """An export vendor behind our verbs."""
 
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:
         """Resolve what only the vendor can, and refuse what the vendor would."""
@@ -186,9 +216,47 @@ class Connector(Protocol):
         """Resolve a file to where it can be read, with fresh credentials."""
         ...
 
-    def cancel(self, job: Job) -> None: ...
-
     def operations(self) -> Mapping[str, "Operation"]: ...
+
+
+class Source(Protocol):
+    """What a load sends, unpacked and reshaped as its options say: the object versions that were named, no others."""
+
+    @property
+    def name(self) -> str:
+        """A file name for the vendor."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that `chunks` comes to; found out, and the content checked, before this can be asked."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read it from its begin, as often as asked."""
+        ...
+
+
+class LoadConnector(JobConnector, Protocol):
+    """One load action of a vendor behind our verbs."""
+
+    def prepare(self, request: Mapping[str, Any]) -> Prepared:
+        """Refuse what the vendor would, before anything is sent."""
+        ...
+
+    def find(self, request: Mapping[str, Any], *, since: datetime) -> list[Found]:
+        """Look for jobs of this request that began at `since` or later, newest first."""
+        ...
+
+    def start(self, request: Mapping[str, Any], source: Source | None, *, run_id: str) -> str:
+        """Submit, sending `source` where the action takes one, and return the job's id.
+
+        Raises:
+            VendorUnavailableError: `sent` is False wherever the call that makes the job was certainly not sent yet.
+        """
+        ...
+
+    def status(self, job: Job, request: Mapping[str, Any]) -> LoadReport: ...
 
 
 @runtime_checkable

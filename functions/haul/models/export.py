@@ -25,10 +25,13 @@ class Job(Document):
     """The vendor's work on a run, as far as we know it.
 
     `id` is None where only the finished result was found; `result_id` until there is a result. `in_doubt` is a job
-    that may or may not exist: its submission's reply was lost.
+    that may or may not exist: its submission's reply was lost. `kind` and `family` are of loads: which of the vendor's
+    kinds of job it is, and how many it started of each.
     """
 
     id: str | None = None
+    kind: str | None = None
+    family: dict[str, int] = {}
     result_id: str | None = None
     adopted: bool = False
     in_doubt: bool = False

@@ -18,11 +18,15 @@ from haul.models.event import Event
 
 @dataclass(frozen=True)
 class Action:
-    """One thing a vendor does for us, and the schemas of what people write about it."""
+    """One thing a vendor does for us, and the schemas of what people write about it.
+
+    `takes_source` is whether a load sends an object, or a dataset of a manifest, to the vendor.
+    """
 
     kind: Literal["export", "load"]
     request: type[Written]
     options: type[Written]
+    takes_source: bool = False
 
 
 @dataclass(frozen=True)
