@@ -23,9 +23,10 @@ from haul.ledger import LIVE, Ledger, require_current
 from haul.models import vendors
 from haul.models.base import merged, parse, span
 from haul.models.event import Event, Outcome, Rerun, Start, unreplaced
-from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef, Seller
+from haul.models.export import Export, PlanItem, PlannedFile, PlanRef
 from haul.models.ledger import JobRecord, PipelineRecord, RunRecord
 from haul.models.manifest import Manifest
+from haul.models.work import Job, JobStatus, Seller
 from haul.ports import Connect, Connector, Execution, JobReport, Known, Landing, Site
 
 _START_FIELDS = frozenset(Start.model_fields)

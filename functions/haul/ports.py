@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from haul.models.export import Contents, Job, JobStatus, RemoteFile, Watermark
+from haul.models.export import Contents, RemoteFile
 from haul.models.load import LoadItem
+from haul.models.work import Job, JobStatus, Watermark
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from haul.errors import (
     VendorUnavailableError,
     names_of,
 )
-from haul.models.export import Download, JobStatus
+from haul.models.export import Download
+from haul.models.work import JobStatus
 from infra.buckets import KEYS
 from infra.flows.waiting import Waiting, has_outcome, status_is
 from infra.permissions import acknowledge, acknowledge_wildcard, allow

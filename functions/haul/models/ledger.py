@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from haul.models.base import Document, Duration, Instant
 from haul.models.event import Outcome
-from haul.models.export import Export, ExportError
+from haul.models.export import Export
 from haul.models.landed import LandedFile
+from haul.models.work import ErrorRecord
 
 
 class LedgerDocument(Document):
@@ -53,7 +54,7 @@ class RunRecord(LedgerDocument):
     export: Export | None = None
     next_poll_at: Instant | None = None
     outcome: Outcome | None = None
-    error: ExportError | None = None
+    error: ErrorRecord | None = None
     late_told_at: Instant | None = None
     told: bool = False
 
@@ -79,7 +80,7 @@ class FileRecord(LedgerDocument):
     tries: int = 0
     upload_id: str | None = None
     landed: LandedFile | None = None
-    error: ExportError | None = None
+    error: ErrorRecord | None = None
     seconds: float = 0.0
 
 
