@@ -41,6 +41,23 @@ def open_source(objects: Sequence[S3Object], options: Mapping[str, Any], client:
     return outbound([S3Source(wanted, client) for wanted in objects], parse(SourceOptions, ours, at="options"))
 
 
+class S3Objects:
+    """The objects that loads send. What was opened is kept: its content is proved once in an invocation."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._s3 = client
+        self._opened: dict[str, Source] = {}
+
+    def settle(self, named: S3Object) -> S3Object:
+        return S3Source(named, self._s3).settled
+
+    def open(self, objects: Sequence[S3Object], options: Mapping[str, Any]) -> Source:
+        key = repr(([each.model_dump() for each in objects], sorted(options.items())))
+        if key not in self._opened:
+            self._opened[key] = open_source(objects, options, self._s3)
+        return self._opened[key]
+
+
 class _Pin(TypedDict, total=False):
     """What makes S3 answer with this version or not at all."""
 
@@ -51,6 +68,7 @@ class _Pin(TypedDict, total=False):
 @dataclass(frozen=True)
 class _Found:
     size: int
+    etag: str
     pin: _Pin
 
 
@@ -73,6 +91,12 @@ class S3Source:
     @property
     def size(self) -> int:
         return self._found.size
+
+    @property
+    def settled(self) -> S3Object:
+        """The version that is read, with its size, as an event would name it."""
+        version, etag = self._found.pin.get("VersionId"), self._found.etag
+        return self._wanted.model_copy(update={"size": self.size, "version_id": version, "etag": etag})
 
     def chunks(self) -> Iterator[bytes]:
         """Read it from its begin. A connection that breaks is made anew from where it broke."""
@@ -106,7 +130,7 @@ class S3Source:
             self._refuse(error)
         if head.get("StorageClass") in _ARCHIVED and 'ongoing-request="false"' not in head.get("Restore", ""):
             raise SourceNotReadableError(f"{self._where} lies in an archive ({head['StorageClass']}): restore it first")
-        return _Found(head["ContentLength"], _pin(head.get("VersionId"), head["ETag"]))
+        return _Found(head["ContentLength"], head["ETag"].strip('"'), _pin(head.get("VersionId"), head["ETag"]))
 
     @property
     def _where(self) -> str:
