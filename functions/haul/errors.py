@@ -17,6 +17,9 @@
         │   ├── UnknownVersionError
         │   ├── BaseVersionGoneError
         │   ├── LandingNotWritableError
+        │   ├── SourceGoneError
+        │   ├── SourceNotReadableError
+        │   ├── DamagedSourceError
         │   └── RunNotFoundError
         ├── CredentialsRefusedError
         ├── MissingCapabilityError
@@ -138,6 +141,18 @@ class BaseVersionGoneError(InvalidInputError):
 
 class LandingNotWritableError(InvalidInputError):
     """The landing bucket refuses our writes."""
+
+
+class SourceGoneError(InvalidInputError):
+    """The object version that was to be sent is not there any more, or is another."""
+
+
+class SourceNotReadableError(InvalidInputError):
+    """S3 does not let us read the object that was to be sent: no right, its key, or it is archived."""
+
+
+class DamagedSourceError(InvalidInputError):
+    """The object that was to be sent is not what it should be: broken gzip, a line that is no JSON object."""
 
 
 class RunNotFoundError(InvalidInputError):
