@@ -15,6 +15,7 @@ from haul.connectors.visier.budget import CallBudget
 from haul.connectors.visier.credentials import read
 from haul.connectors.visier.login import Login, Session
 from haul.errors import HaulError
+from haul.multipart import Multipart
 from haul.rest import Dialect, Reply, new_session
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -61,6 +62,8 @@ class VisierCalls:
         query: Mapping[str, str | int] | None = None,
         body: Any = None,
         form: Mapping[str, str] | None = None,
+        upload: Multipart | None = None,
+        read_seconds: float | None = None,
         accept: str = "application/json",
         handled: Collection[int] = (),
         peek: bool = False,
@@ -81,6 +84,8 @@ class VisierCalls:
                 headers={**self.headers(session), "Accept": accept},
                 body=body,
                 form=form,
+                upload=upload,
+                read_seconds=read_seconds,
                 handled=range(300, 600),  # all: the budget wants to see their headers
                 hide=session.secrets,
                 peek=peek,

@@ -33,6 +33,7 @@ from haul.connectors.visier.job_replies import (
     Dispatching,
     JobList,
     ListedJob,
+    Pushed,
     Receiving,
     Started,
     TransferSession,
@@ -40,6 +41,8 @@ from haul.connectors.visier.job_replies import (
 from haul.connectors.visier.login import Session
 from haul.connectors.visier.replies import VisierReply, read
 from haul.errors import HaulError, LoadRefusedError, UnexpectedResponseError, VendorUnavailableError
+from haul.multipart import File, Multipart
+from haul.ports import Source
 from haul.rest import Reply, excerpt
 
 PAGE = 1000
@@ -48,6 +51,9 @@ _JOBS = "/v1/op/jobs"
 _JOB_STATUS = "/v1/op/job-status/jobs"
 _TRANSFERS = "/v1/op/data-transfer-sessions"
 _REASON = 500
+_TAKE_IN_SECONDS = 300
+"""Visier may look at a file of 3 GB before it answers."""
+_TAKEN = frozenset({"", "SUCCEED", "SUCCEEDED", "SUCCESS"})
 
 
 class Kind(StrEnum):
@@ -204,8 +210,34 @@ class JobsClient:
         reply = self._calls.call("POST", _TRANSFERS, fresh_connection=True)
         return read(TransferSession, reply.what, reply.json()).transfer_session_id
 
+    def upload(
+        self, transfer_session: str, source: Source, *, source_id: str | None = None, tenant: str | None = None
+    ) -> None:
+        """Send a file, streamed; a login that is refused has it read anew.
+
+        Raises:
+            LoadRefusedError: Visier does not take it.
+        """
+        optional = {"sourceId": source_id, "tenantCode": tenant}
+        reply = self._calls.call(
+            "PUT",
+            f"{_TRANSFERS}/{segment(transfer_session)}/upload",
+            query={"sequence": 1, **{name: value for name, value in optional.items() if value}},
+            upload=Multipart([("file", File(source, _content_type(source.name)))]),
+            read_seconds=_TAKE_IN_SECONDS,
+            failure=_refusal,
+        )
+        pushed = read(Pushed, reply.what, reply.json())
+        if pushed.status.upper() not in _TAKEN:
+            reason = f"{pushed.status} {pushed.message}"
+            raise LoadRefusedError(f"{reply.what} answered {reply.status}: {_shown(reply, reason)}")
+
     def cancel_transfer(self, transfer_session: str) -> None:
         self._calls.call("PUT", f"{_TRANSFERS}/{segment(transfer_session)}/cancel")
+
+
+def _content_type(name: str) -> str:
+    return "application/zip" if name.lower().endswith(".zip") else "text/csv"
 
 
 def _model(model: Mapping[str, Any]) -> dict[str, str]:
