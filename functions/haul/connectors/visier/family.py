@@ -154,14 +154,8 @@ class _Missing:
 def _missing(parent: Member, others: Sequence[Member], wanted: Wanted) -> _Missing:
     if parent.status is not JobStatus.SUCCEEDED:
         return _Missing()  # whoever did not come to its end makes no further job
-    if wanted.first:
-        there = len(_of(wanted.first, others))
-        if not there:
-            return _Missing(f"no {wanted.first} job is listed yet")
-        if wanted.dispatched is not None and there < wanted.dispatched:
-            return _Missing(
-                f"{wanted.dispatched - there} of {wanted.dispatched} {wanted.first} jobs are not listed yet"
-            )
+    if unlisted := _undispatched(others, wanted):
+        return _Missing(unlisted)
     after = Kind.PROCESSING if wanted.processing else Kind.RECEIVING if wanted.receiving else None
     if after is None:
         return _Missing()
@@ -177,6 +171,17 @@ def _missing(parent: Member, others: Sequence[Member], wanted: Wanted) -> _Missi
         return _Missing()
     named = [tenant for tenant in lacking if tenant]
     return _Missing(f"no {after} job{f' of {_listing(named)}' if named else ''} is listed yet", frozenset(lacking))
+
+
+def _undispatched(others: Sequence[Member], wanted: Wanted) -> str | None:
+    if wanted.first is None:
+        return None
+    there = len(_of(wanted.first, others))
+    if not there:
+        return f"no {wanted.first} job is listed yet"
+    if wanted.dispatched is not None and there < wanted.dispatched:
+        return f"{wanted.dispatched - there} of {wanted.dispatched} {wanted.first} jobs are not listed yet"
+    return None
 
 
 def _of(kind: Kind, jobs: Iterable[Member]) -> list[Member]:
