@@ -26,6 +26,8 @@ from haul.ports import Capabilities, Found, LoadReport, Prepared, Source
 _LISTING_LAG = timedelta(minutes=10)
 _CLOCK_SKEW = timedelta(minutes=1)
 """A job that began so little before it was asked for may be ours: Visier's clock may be behind."""
+_TO_THE_END = timedelta(days=1)
+"""The list's end time says no more than: up to now, by whichever clock."""
 _UPLOAD_BYTES = 3 * 10**9
 _NOT_CANCELLED = "CANCEL_FAILED"
 _SURELY_IS = {"start-load": Kind.RECEIVING, "upload": Kind.RECEIVING}
@@ -148,7 +150,7 @@ class VisierLoadConnector:
         now = datetime.fromtimestamp(self._clock(), UTC)
         shown = [
             job
-            for job in self._client.listed_between(begin, max(now, since) + _CLOCK_SKEW)
+            for job in self._client.listed_between(begin, max(now, since) + _TO_THE_END)
             if job.parent_job_id is None and (job.start_time is None or job.start_time >= begin)
         ]
         ours = [job for job in shown if kind_of(job.job_type) in _MAY_BE[self._action]]
@@ -254,7 +256,7 @@ class VisierLoadConnector:
         processes = kind is Kind.EXTRACTION and request.get("runProcessingJob") is True
         if processes and job.submitted_at:
             shown += self._client.listed_between(
-                job.submitted_at - _CLOCK_SKEW, datetime.fromtimestamp(self._clock(), UTC) + _CLOCK_SKEW
+                job.submitted_at - _CLOCK_SKEW, datetime.fromtimestamp(self._clock(), UTC) + _TO_THE_END
             )
         others = [family.listed(kind_of(item.job_type), item) for item in _descendants(job_id, shown)]
         return family.listed(kind, own), others, Wanted(processing=processes)
