@@ -30,6 +30,7 @@
         ├── UnsafeLinkError
         ├── SubmissionInDoubtError
         ├── ExportFailedError
+        ├── LoadFailedError
         ├── PollingFailedError
         ├── DeadlineExceededError
         ├── ResultExpiredError
@@ -193,6 +194,10 @@ class SubmissionInDoubtError(PermanentError):
 
 class ExportFailedError(PermanentError):
     """The vendor gave up on the job."""
+
+
+class LoadFailedError(PermanentError):
+    """The vendor gave up on a load, or on every part of it."""
 
 
 class PollingFailedError(PermanentError):

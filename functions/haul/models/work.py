@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from haul.models.base import Document, Instant
 from haul.models.event import Landing, Limits, Notify, Outcome, Source, Trigger
@@ -40,6 +40,10 @@ class Job(Document):
     result_expires_at: Instant | None = None
     vendor_counts: dict[str, int] = {}
     submissions: int = 0
+
+    @model_serializer(mode="wrap")
+    def _of_loads_alone(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in whole(self).items() if name not in {"kind", "family"} or value}
 
 
 class Watermark(Document):
@@ -113,6 +117,11 @@ class Work(Document):
     partial: str | None = None
     evidence: list[str] = []
     retries: int = 0
+
+    @property
+    def files_planned(self) -> int | None:
+        """How many files the run brings; None where it brings none, or that is not known yet."""
+        return None
 
     def elapsed(self, now: datetime) -> float:
         """Seconds since the job was submitted, or since this attempt began where that is not known."""
