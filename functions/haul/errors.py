@@ -25,6 +25,7 @@
         ├── MissingCapabilityError
         ├── QuotaExceededError
         ├── RequestRejectedError
+        ├── LoadRefusedError
         ├── UnexpectedResponseError
         ├── UnsafeLinkError
         ├── SubmissionInDoubtError
@@ -173,6 +174,10 @@ class QuotaExceededError(PermanentError):
 
 class RequestRejectedError(PermanentError):
     """The vendor understood the request and turned it down."""
+
+
+class LoadRefusedError(PermanentError):
+    """The vendor refused to start a load, and said why: there is no job."""
 
 
 class UnexpectedResponseError(PermanentError):

@@ -56,6 +56,7 @@ ADVICE: dict[str, str] = {
     "MissingCapabilityError": "have the vendor's administrator grant it, check with " + _DOCTOR + ", then " + _RERUN,
     "QuotaExceededError": _RERUN + "      (after midnight UTC, when the day's submissions begin anew)",
     "RequestRejectedError": "correct what the vendor names, then start it again",
+    "LoadRefusedError": "have what the vendor names put right, then " + _RERUN + "      (nothing was loaded)",
     "UnexpectedResponseError": _RERUN + "      (the same again: report it, with the message)",
     "UnsafeLinkError": "ask the vendor why its link leads there      (nothing was sent to it)",
     "SubmissionInDoubtError": "look at the vendor whether the job runs; if it does not, " + _RERUN + " --resubmit",

@@ -90,6 +90,12 @@ def kind_of(event: Mapping[str, Any]) -> Literal["export", "load"]:
     return known[action].kind if action in known else "export"
 
 
+def options_of_account(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of an event by which its connector reads for the same account; an export's understands all."""
+    options: dict[str, Any] = event.get("options", {})
+    return options if kind_of(event) == "export" else {k: v for k, v in options.items() if k == "target_tenant"}
+
+
 def checked(event: Event, *, at: str = "") -> Event:
     """Validate `request` and `options` by the action's own schemas and fill in their defaults.
 

@@ -26,8 +26,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
+from infra.local.vendors.forms import FilePart, Form, FormError, multipart
 from infra.local.vendors.liquid.exports import ExportFile, RejectedError, Wanted, exported, is_json, sha256
-from infra.local.vendors.liquid.forms import FilePart, Form, FormError, multipart
 from infra.local.vendors.liquid.items import FIELDS, KEY, Item, attendees
 from infra.local.vendors.liquid.scenarios import SCENARIOS, LiquidKnobs
 from infra.local.vendors.server import Reply, Request
