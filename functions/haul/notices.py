@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from haul.models import vendors
 from haul.models.base import iso, span
 from haul.models.event import About, Outcome
 from haul.models.export import Watermark
@@ -286,7 +287,7 @@ def _not_published(run: Run, place: Place) -> str:
 
 
 def _vendor(run: Run) -> str:
-    return run.vendor.title() if run.vendor else "its vendor"
+    return vendors.title(run.vendor) if run.vendor else "its vendor"
 
 
 def _vendor_job(run: Run) -> str:

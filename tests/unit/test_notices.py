@@ -209,6 +209,23 @@ def test_what_nobody_counted_is_left_out() -> None:
     assert "None" not in notice.body
 
 
+@pytest.mark.parametrize(
+    ("vendor", "title"),
+    [
+        ("visier", "Visier"),
+        ("adobe", "Adobe Experience Platform"),
+        ("liquid", "LiquidAnalytics"),
+        ("mediarithmics", "mediarithmics"),
+        ("vizier", "vizier"),
+    ],
+)
+def test_a_vendor_is_called_what_it_calls_itself(vendor: str, title: str) -> None:
+    """Also in the notice of an event that named none: it is what such a run ended for."""
+    notice = told(a_failed_run("InvalidEventError", "vendor: is unknown", vendor=vendor))
+
+    assert notice.body.startswith(f"visier-people could not land {title} data version 7000006.")
+
+
 def test_a_failure_says_what_it_means_for_readers_and_what_to_do() -> None:
     run = a_failed_run(
         "TruncatedFileError",

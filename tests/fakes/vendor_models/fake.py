@@ -22,4 +22,6 @@ class FakeOptions(Written):
     retry_if_retryable: int = 0
 
 
+TITLE = "Fake"
+
 ACTIONS = {"export": Action("export", FakeRequest, FakeOptions)}

@@ -101,6 +101,8 @@ class ExportOptions(Written):
     ] = "warn"
 
 
+TITLE = "LiquidAnalytics"
+
 ACTIONS = {"export": Action("export", ExportRequest, ExportOptions)}
 
 SECRET = (

@@ -121,6 +121,8 @@ class QueryExportOptions(Written):
     ] = 0
 
 
+TITLE = "mediarithmics"
+
 ACTIONS = {"query-export": Action("export", QueryExportRequest, QueryExportOptions)}
 
 SECRET = (

@@ -68,6 +68,8 @@ class DvExportOptions(Written):
     ] = "warn"
 
 
+TITLE = "Visier"
+
 ACTIONS = {"dv-export": Action("export", DvExportRequest, DvExportOptions)}
 
 SECRET = (
