@@ -205,6 +205,7 @@ def test_what_nobody_counted_is_left_out() -> None:
 
     assert notice.subject == "OK visier-people prod: 1 dataset"
     assert "published Visier's dv-export in full." in notice.body
+    assert "published LiquidAnalytics' dv-export" in told(a_published_run(vendor="liquid"), manifest).body
     assert "  1 file, 999 bytes\n" in notice.body
     assert "None" not in notice.body
 

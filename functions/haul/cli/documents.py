@@ -189,7 +189,7 @@ def check_meaning(event: Event, deployment: Deployment) -> None:
         last_success_started_at=latest.last.started_at if latest.last else None,
         upstream=_upstream(event, ledger),
     )
-    symbols.resolve(event.request, facts)
+    symbols.resolve(event.request, facts, first_run=event.options.get("first_run", "fail"))
 
 
 def _upstream(event: Event, ledger: Ledger) -> Manifest | None:
