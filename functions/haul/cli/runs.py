@@ -84,7 +84,7 @@ def _row(record: RunRecord, now: datetime) -> list[str | Text]:
     export = record.export
     note = record.error.name if record.error else ""
     if export:
-        note = note or (export.joined and f"joined {export.joined}") or watching.versions(export)
+        note = note or (export.joined and f"joined {export.joined}") or watching.versions(export.watermark)
     attempt = f" (attempt {record.attempt})" if record.attempt > 1 else ""
     return [
         record.run_id,
@@ -171,7 +171,7 @@ class _Shown:
         yield f"  execution {link(record.execution)}{self._more()}"
 
     def _what(self) -> str:
-        found = watching.versions(self._export) if self._export else ""
+        found = watching.versions(self._export.watermark) if self._export else ""
         return f"   {found}" if found else ""
 
     def _by(self) -> str:

@@ -21,7 +21,7 @@ from haul.cli.output import Output
 from haul.errors import QuotaExceededError
 from haul.ledger import LIVE
 from haul.models.event import Outcome
-from haul.models.export import Contents, Export, JobStatus
+from haul.models.export import Contents, Export, JobStatus, Watermark
 from haul.models.ledger import FileState, RunRecord, RunState
 from haul.ports import ExecutionState
 
@@ -277,15 +277,17 @@ def headline(progress: Progress) -> Text:
         return Text("run not known yet", style="dim")
     line = Text.assemble("run ", (record.run_id, "bold"), f"   {record.pipeline}")
     if export and (export.watermark.to or export.watermark.from_):
-        line.append(f"   {versions(export)}")
+        line.append(f"   {versions(export.watermark)}")
     if record.attempt > 1:
         line.append(f"   attempt {record.attempt}")
     return line
 
 
-def versions(export: Export) -> str:
-    mark = export.watermark
-    return f"{mark.from_} -> {mark.to}" if mark.from_ else str(mark.to or "")
+def versions(mark: Watermark) -> str:
+    """From where to where a run goes; a vendor without versions has nothing that it goes to."""
+    if mark.from_ and mark.to is None:
+        return f"since {mark.from_}"
+    return f"{mark.from_} -> {mark.to}" if mark.from_ else mark.to or ""
 
 
 def render(progress: Progress, now: datetime) -> Group:
