@@ -1,7 +1,7 @@
 """What each vendor's actions take: one module per vendor, found by its name.
 
-A module has `ACTIONS`, name of the action to its `Action`, and `SECRET`, the fields of a connection's secret. Nothing
-else names a vendor here, so a new vendor is a new module.
+A module has `TITLE`, what the vendor calls itself, `ACTIONS`, name of the action to its `Action`, and `SECRET`, the
+fields of a connection's secret. Nothing else names a vendor here, so a new vendor is a new module.
 """
 
 import importlib
@@ -43,6 +43,12 @@ class SecretField:
 def names() -> list[str]:
     """Every vendor that has a module here."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def title(vendor: str) -> str:
+    """What a vendor calls itself, for people to read; a name that is no vendor's stays as it is."""
+    found: str = _module(vendor).TITLE if vendor in names() else vendor
+    return found
 
 
 def actions(vendor: str) -> dict[str, Action]:

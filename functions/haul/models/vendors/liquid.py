@@ -163,6 +163,8 @@ class ImportOptions(SourceOptions):
     model_config = ConfigDict(title="LiquidAnalytics import options")
 
 
+TITLE = "LiquidAnalytics"
+
 ACTIONS = {
     "export": Action("export", ExportRequest, ExportOptions),
     "import": Action("load", ImportRequest, ImportOptions, takes_source=True),
