@@ -189,8 +189,8 @@ def test_a_server_that_takes_its_time_for_a_piece_gets_the_next_one_all_the_same
             paused.wait(1)
             head = dict(line.split(b": ") for line in iter(stream.readline, b"\r\n") if b": " in line)
             left = int(head[b"Content-Length"])
-            while left:
-                left -= len(stream.read(min(left, 1 << 20)))
+            while left and (piece := stream.read(min(left, 1 << 20))):
+                left -= len(piece)
             accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
