@@ -100,6 +100,8 @@ class QueryExportOptions(Written):
     ] = 0
 
 
+TITLE = "mediarithmics"
+
 ACTIONS = {"query-export": Action("export", QueryExportRequest, QueryExportOptions)}
 
 SECRET = (

@@ -77,6 +77,8 @@ class DvExportOptions(Written):
     ] = "warn"
 
 
+TITLE = "Visier"
+
 ACTIONS = {
     "dv-export": Action("export", DvExportRequest, DvExportOptions),
     "extract-and-load": Action("load", ExtractAndLoadRequest, LoadOptions),
