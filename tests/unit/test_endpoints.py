@@ -146,7 +146,7 @@ def calling(kind: type) -> set[str]:
     reach = {name for name, used in uses.items() if used & _SPEAKERS or ".call(" in written[name]}
     while further := {name for name, used in uses.items() if used & reach} - reach:
         reach |= further
-    transport = {name for name in reach if "path" in inspect.signature(vars(kind)[name]).parameters}
+    transport = {name for name in reach if {"method", "path"} <= inspect.signature(vars(kind)[name]).parameters.keys()}
     return {name for name in reach - transport if not name.startswith("_")}
 
 
