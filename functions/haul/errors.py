@@ -17,15 +17,20 @@
         │   ├── UnknownVersionError
         │   ├── BaseVersionGoneError
         │   ├── LandingNotWritableError
+        │   ├── SourceGoneError
+        │   ├── SourceNotReadableError
+        │   ├── DamagedSourceError
         │   └── RunNotFoundError
         ├── CredentialsRefusedError
         ├── MissingCapabilityError
         ├── QuotaExceededError
         ├── RequestRejectedError
+        ├── LoadRefusedError
         ├── UnexpectedResponseError
         ├── UnsafeLinkError
         ├── SubmissionInDoubtError
         ├── ExportFailedError
+        ├── LoadFailedError
         ├── PollingFailedError
         ├── DeadlineExceededError
         ├── ResultExpiredError
@@ -139,6 +144,18 @@ class LandingNotWritableError(InvalidInputError):
     """The landing bucket refuses our writes."""
 
 
+class SourceGoneError(InvalidInputError):
+    """The object version that was to be sent is not there any more, or is another."""
+
+
+class SourceNotReadableError(InvalidInputError):
+    """S3 does not let us read the object that was to be sent: no right, its key, or it is archived."""
+
+
+class DamagedSourceError(InvalidInputError):
+    """The object that was to be sent is not what it should be: broken gzip, a line that is no JSON object."""
+
+
 class RunNotFoundError(InvalidInputError):
     """The ledger has no such run, or it is not in a state that allows what was asked."""
 
@@ -159,6 +176,10 @@ class RequestRejectedError(PermanentError):
     """The vendor understood the request and turned it down."""
 
 
+class LoadRefusedError(PermanentError):
+    """The vendor refused to start a load, and said why: there is no job."""
+
+
 class UnexpectedResponseError(PermanentError):
     """The vendor answered something its contract does not know."""
 
@@ -173,6 +194,10 @@ class SubmissionInDoubtError(PermanentError):
 
 class ExportFailedError(PermanentError):
     """The vendor gave up on the job."""
+
+
+class LoadFailedError(PermanentError):
+    """The vendor gave up on a load, or on every part of it."""
 
 
 class PollingFailedError(PermanentError):

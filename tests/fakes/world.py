@@ -19,9 +19,10 @@ from haul.errors import HaulError, InvalidEventError, TransientError, UnknownCon
 from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome
-from haul.models.export import Download, Export, JobStatus, PlanItem
+from haul.models.export import Download, Export, PlanItem
 from haul.models.landed import LandedFile
 from haul.models.ledger import RunRecord
+from haul.models.work import JobStatus, Work
 from haul.ports import Connector, Execution, ExecutionState, Notice, Site, Store
 from tests.fakes.landing import FakeLanding
 from tests.fakes.memory_store import Fault, FaultyStore, KilledError, MemoryStore
@@ -235,8 +236,8 @@ class World:
             raise self.downloads_fail.pop(0)
         return fake_land_file(*given, **named)
 
-    def _notify(self, execution: Run, export: Export) -> dict[str, Any]:
-        record = self.ledger().run(export.pipeline, export.run_id)
+    def _notify(self, execution: Run, work: Work) -> dict[str, Any]:
+        record = self.ledger().run(work.pipeline, work.run_id)
         if record and record.execution == execution.arn:
             self.endings().settle(record, now=self.now)
         return {}
@@ -309,7 +310,7 @@ class World:
             landing=self.landing,
             notifier=self,
             site=self.site,
-            connect=self.connect,
+            connect=lambda work: self.connect(work.vendor, work.connection, work.options),
             links=self,
             executions=self,
         )

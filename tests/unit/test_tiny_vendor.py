@@ -18,6 +18,7 @@ from haul.models.base import parse
 from haul.models.event import Event
 from haul.models.export import Download, Export
 from haul.models.landed import LandedFile
+from haul.models.manifest import ExportManifest
 from haul.ports import Connector
 from haul.transfer.land import land_file
 from infra.local.vendors import demo
@@ -80,7 +81,7 @@ def test_an_export_lands_what_was_served_and_is_published_and_told(world: RealWo
     (record,) = world.records("pebble-orders")
     manifest = world.ledger().manifest("pebble-orders", record.run_id)
     assert (execution.status, execution.error) == ("SUCCEEDED", None)
-    assert manifest is not None
+    assert isinstance(manifest, ExportManifest)
     [file] = manifest.datasets[0].files
     landed = world.landing.objects[file.uri.removeprefix(f"s3://{BUCKET}/")]
     assert hashlib.sha256(landed.body).hexdigest() == pebble.truth(str(manifest.job.id))

@@ -17,17 +17,17 @@ from haul.models.event import RunId
 from haul.models.ledger import PipelineRecord
 from haul.models.run import Run
 from haul.notices import console_link
-from haul.ports import Connect, ExecutionState, Site, Store
+from haul.ports import Connect, ConnectLoad, ExecutionState, Landing, Objects, Site, Store
 from haul.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 class Flow(Protocol):
-    """The export flow: starts, stops and describes its executions."""
+    """The flows: start, stop and describe their executions."""
 
-    def start(self, event: Mapping[str, Any], *, name: str) -> str:
-        """Start an execution; its ARN."""
+    def start(self, event: Mapping[str, Any], *, kind: str, name: str) -> str:
+        """Start an execution of the flow for `export` or `load`; its ARN."""
         ...
 
     def stop(self, execution: str, *, cause: str) -> None: ...
@@ -58,6 +58,9 @@ class Deployment:
     flow: Flow
     vault: Vault
     connect: Connect
+    connect_load: ConnectLoad
+    objects: Objects
+    landing: Landing
     who: Callable[[], str]
     clock: Callable[[], datetime]
     pause: Callable[[float], None]
@@ -125,9 +128,14 @@ def find(environment: str) -> Deployment:
     return Deployment(
         settings=wiring.settings(),
         store=wiring.store(),
-        flow=StepFunctionsFlow(names["export-flow-arn"], wiring.client("stepfunctions")),
+        flow=StepFunctionsFlow(
+            {kind: names[f"{kind}-flow-arn"] for kind in ("export", "load")}, wiring.client("stepfunctions")
+        ),
         vault=SecretsManagerVault(wiring.client("secretsmanager")),
         connect=wiring.connect,
+        connect_load=wiring.connect_load,
+        objects=wiring.objects(),
+        landing=wiring.landing(),
         who=_caller,
         clock=wiring.now,
         pause=time.sleep,

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from haul import keys, symbols
+from haul import symbols
+from haul.attempts import upstream_of
 from haul.cli.deployment import Deployment
 from haul.cli.failures import CommandError, Exit
 from haul.errors import InvalidEventError
@@ -15,7 +16,6 @@ from haul.models import pipeline as pipelines
 from haul.models import pipeline_files, vendors
 from haul.models.base import merged, parse
 from haul.models.event import Event, unreplaced
-from haul.models.manifest import Manifest
 from haul.models.pipeline import Pipeline
 
 EVENTS = Path("events")
@@ -187,13 +187,7 @@ def check_meaning(event: Event, deployment: Deployment) -> None:
         started_at=deployment.clock(),
         scheduled_at=event.trigger.scheduled_at,
         last_success_started_at=latest.last.started_at if latest.last else None,
-        upstream=_upstream(event, ledger),
+        upstream=upstream_of(event, ledger),
+        tenant=event.options.get("target_tenant"),
     )
     symbols.resolve(event.request, facts, first_run=event.options.get("first_run", "fail"))
-
-
-def _upstream(event: Event, ledger: Ledger) -> Manifest | None:
-    if event.source is None or event.source.manifest is None:
-        return None
-    named = keys.run_of_manifest(event.source.manifest.key)
-    return ledger.manifest(*named) if named else None

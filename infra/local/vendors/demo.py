@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from haul.models import pipeline_files
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from infra.local import vendors
 from infra.local.localstack import ROOT
 from infra.local.vendors.simulator import VendorSimulator
@@ -78,7 +78,7 @@ class VendorDemo(ABC):
         """Have something happen at the vendor that the next export shows, and say what."""
 
     @abstractmethod
-    def served(self, manifest: Manifest) -> Sequence[Served]:
+    def served(self, manifest: ExportManifest) -> Sequence[Served]:
         """What the vendor served for the job of a manifest, every file of it."""
 
     @classmethod

@@ -6,13 +6,13 @@ from itertools import pairwise
 import pytest
 from rich.console import Console
 
+from haul.attempts import read_start
 from haul.cli import running, watching
 from haul.cli.watching import Progress, versions
 from haul.errors import LedgerBusyError
-from haul.exports import read_start
 from haul.models.event import Outcome
-from haul.models.export import Watermark
 from haul.models.ledger import RunRecord
+from haul.models.work import Watermark
 from tests.unit.cli.conftest import Haul
 
 

@@ -6,6 +6,7 @@ fields of a connection's secret. Nothing else names a vendor here, so a new vend
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -86,6 +87,19 @@ def action_of(event: Event) -> Action:
     if event.action not in known:
         raise InvalidEventError(f'action: "{event.action}" is unknown to {event.vendor}{nearest(event.action, known)}')
     return known[event.action]
+
+
+def kind_of(event: Mapping[str, Any]) -> Literal["export", "load"]:
+    """Whose flow an event is; one that does not name a known action is the export flow's to refuse."""
+    vendor, action = event.get("vendor"), event.get("action")
+    known = actions(vendor) if isinstance(vendor, str) and vendor in names() else {}
+    return known[action].kind if action in known else "export"
+
+
+def options_of_account(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of an event by which its connector reads for the same account; an export's understands all."""
+    options: dict[str, Any] = event.get("options", {})
+    return options if kind_of(event) == "export" else {k: v for k, v in options.items() if k == "target_tenant"}
 
 
 def checked(event: Event, *, at: str = "") -> Event:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from infra.local.vendors.adobe import AdobeSimulator
 from infra.local.vendors.demo import Question, Served, VendorDemo
 
@@ -46,7 +46,7 @@ class AdobeDemo(VendorDemo):
         self.simulator.ingest(_FURTHER)
         return f"{_FURTHER:,} further profiles have come in"
 
-    def served(self, manifest: Manifest) -> Sequence[Served]:
+    def served(self, manifest: ExportManifest) -> Sequence[Served]:
         return [
             Served(part.name, part.sha256, part.rows, f"segment={part.segment_id}")
             for part in self.simulator.truth(str(manifest.job.id))

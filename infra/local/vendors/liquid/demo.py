@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from infra.local.vendors.demo import Question, Served, VendorDemo
 from infra.local.vendors.liquid import LiquidSimulator
 
@@ -43,7 +43,7 @@ class LiquidDemo(VendorDemo):
         self.simulator.configure(attendees=_ATTENDEES + _FURTHER)
         return f"{_FURTHER:,} further attendees have registered"
 
-    def served(self, manifest: Manifest) -> Sequence[Served]:
+    def served(self, manifest: ExportManifest) -> Sequence[Served]:
         files = self.simulator.truth(str(manifest.job.id))
         return [Served(name, file.sha256, file.rows) for name, file in files.items()]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from infra.local.vendors.demo import Question, Served, VendorDemo
 from infra.local.vendors.mediarithmics import MediarithmicsSimulator
 
@@ -39,7 +39,7 @@ class MediarithmicsDemo(VendorDemo):
         self.simulator.configure(rows=_POINTS + _FURTHER)
         return f"{_FURTHER:,} further user points have entered the segment"
 
-    def served(self, manifest: Manifest) -> Sequence[Served]:
+    def served(self, manifest: ExportManifest) -> Sequence[Served]:
         execution = str(manifest.job.id).rpartition("/")[2]
         return [Served(name, file.sha256, file.rows) for name, file in self.simulator.truth(execution).items()]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from infra.local.vendors.demo import Question, Served, VendorDemo
 from infra.local.vendors.visier import VisierSimulator
 
@@ -43,7 +43,7 @@ class VisierDemo(VendorDemo):
     def change(self) -> str:
         return f"Visier has made data version {self.simulator.publish()}"
 
-    def served(self, manifest: Manifest) -> Sequence[Served]:
+    def served(self, manifest: ExportManifest) -> Sequence[Served]:
         files = self.simulator.truth(str(manifest.job.result_id))
         return [Served(name, file.sha256, file.rows) for name, file in files.items()]
 

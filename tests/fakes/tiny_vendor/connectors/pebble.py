@@ -29,9 +29,10 @@ from haul.errors import (
 )
 from haul.login import Login
 from haul.models.base import parse
-from haul.models.export import Contents, Dataset, Format, Job, JobStatus, RemoteFile
+from haul.models.export import Contents, Dataset, Format, RemoteFile
 from haul.models.symbols import unescaped
 from haul.models.vendors.pebble import ExportOptions
+from haul.models.work import Job, JobStatus
 from haul.operations import operation
 from haul.ports import Capabilities, Connector, DownloadSource, Found, JobReport, Known, Operation, Prepared
 from haul.replies import VendorReply

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from infra.local.vendors.demo import Question, Served, VendorDemo
 from infra.local.vendors.pebble import PebbleSimulator
 
@@ -31,7 +31,7 @@ class PebbleDemo(VendorDemo):
         self.simulator.configure(rows=1100)
         return "100 further orders have come in"
 
-    def served(self, manifest: Manifest) -> Sequence[Served]:
+    def served(self, manifest: ExportManifest) -> Sequence[Served]:
         job = str(manifest.job.id)
         return [Served("orders.csv", self.simulator.truth(job), manifest.totals.rows or 0)]
 
