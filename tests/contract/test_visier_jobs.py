@@ -541,7 +541,24 @@ def test_a_job_of_a_type_that_nobody_knows_may_be_ours(simulate: Simulate) -> No
         connect(visier).find(ALL, since=datetime.now(UTC))
 
 
+def test_an_export_is_no_load_of_anybodys(simulate: Simulate) -> None:
+    visier = simulate()
+    body = {"jobStatus": [{"jobId": "x1", "tenant": "WFF_j1r", "status": "Running", "jobType": "DV_EXPORT_JOB"}]}
+    visier.fault("GET", "/job-status/jobs$", body=body)
+
+    assert connect(visier).find(ALL, since=datetime.now(UTC)) == []
+
+
 # Cancelling
+
+
+def test_a_single_extraction_is_cancelled_with_what_follows_it(simulate: Simulate) -> None:
+    load = Load(simulate(job_seconds=100), "extraction-job", {"runProcessingJob": True})
+    load.look(65)
+
+    load.connector.cancel(load.job)
+
+    assert load.look().status is JobStatus.CANCELLED
 
 
 def test_the_whole_family_is_cancelled_in_one_call(simulate: Simulate) -> None:

@@ -12,7 +12,7 @@ import pytest
 from haul.models import vendors
 from infra.local.localstack import ROOT
 from infra.local.stack import Json, Stack
-from tests.flow.customer import Customer, NewCustomer, report
+from tests.flow.customer import Customer, NewCustomer
 from tests.flow.story import Stories
 
 _EVENTS = ROOT / "events"
@@ -167,7 +167,6 @@ def test_a_load_that_is_aborted_is_cancelled_with_all_that_it_started(stack: Sta
     customer.visier.advance(120)
 
     stack.stop(arn)
-    report(stack, arn, status="ABORTED")
 
     stack.until(lambda: customer.record["told"], bool)
     assert customer.outcomes() == ["CANCELLED"]

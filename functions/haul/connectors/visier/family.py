@@ -34,6 +34,7 @@ _STATUS = {
 }
 _LIVE = frozenset({JobStatus.RUNNING, JobStatus.UNKNOWN})
 _MESSAGE = 120
+_KEPT = 500
 _WORD = 60
 _NAMED = 3
 _ORDER = (Kind.EXTRACTION, Kind.RECEIVING, Kind.PROCESSING)
@@ -212,12 +213,12 @@ def _item(tenant: str | None, jobs: Sequence[Member], *, is_missing: bool) -> Lo
     for outcome, status in ((Outcome.FAILED, JobStatus.FAILED), (Outcome.CANCELLED, JobStatus.CANCELLED)):
         if bad := [job for job in jobs if job.status is status]:
             told = next((job for job in bad if job.message), bad[0])
-            return LoadItem(tenant=tenant, outcome=outcome, message=told.why)
+            return LoadItem(tenant=tenant, outcome=outcome, message=excerpt(told.why, _KEPT))
     version = next((job.data_version for job in reversed(jobs) if job.data_version), None)
-    message = next((job.message for job in reversed(jobs) if job.message), "")
+    message = next((job.message for job in reversed(jobs) if job.message), None) or ""
     if is_missing:
         message = "a job that should follow never appeared in Visier's lists"
-    return LoadItem(tenant=tenant, outcome=Outcome.SUCCEEDED, data_version=version, message=message or "")
+    return LoadItem(tenant=tenant, outcome=Outcome.SUCCEEDED, data_version=version, message=excerpt(message, _KEPT))
 
 
 def _verdict(
