@@ -56,7 +56,7 @@ def test_a_file_is_a_right_event_as_it_lies_there_and_as_it_is_sent(path: Path) 
 def test_a_whole_event_needs_no_pipeline(path: Path) -> None:
     event = vendors.checked(parse(Event, as_sent(path)))
 
-    assert action_of(event).kind == ("load" if event.source else "export")
+    assert action_of(event).takes_source == (event.source is not None)
 
 
 @pytest.mark.parametrize("path", from_rules, ids=lambda path: path.name)
