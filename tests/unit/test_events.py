@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from haul import keys
 from haul.models import pipeline_files, schemas, vendors
-from haul.models.base import merged, parse
+from haul.models.base import parse
 from haul.models.event import Event, Source, Start, unreplaced
 from haul.models.symbols import KNOWN
 from haul.models.vendors import action_of
@@ -128,7 +128,7 @@ def test_the_page_has_every_symbol() -> None:
 
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
 def test_the_sample_of_a_pipeline_is_what_the_pipeline_sends(path: Path) -> None:
-    """Where there is an event and a pipeline of one name, they ask for the same; the sample may show a field more."""
+    """Where there is an event and a pipeline of one name, they ask for the same, or the event for more."""
     pipeline = pipeline_files.settled(path, "")
     samples = [as_sent(event) for event in whole if read(event)["pipeline"] == path.stem]
 
@@ -136,5 +136,6 @@ def test_the_sample_of_a_pipeline_is_what_the_pipeline_sends(path: Path) -> None
         sent = vendors.checked(parse(Event, pipeline.event()))
         shown = vendors.checked(parse(Event, sample))
         assert (sent.vendor, sent.action, sent.connection) == (shown.vendor, shown.action, shown.connection)
-        assert (merged(shown.request, sent.request), sent.options) == (shown.request, shown.options)
+        assert sent.options == shown.options
+        assert sent.request.items() <= shown.request.items()  # a sample may show a field that no night wants
     assert samples or pipeline.when.manifest, "it has no file in events/"
