@@ -15,6 +15,7 @@ from haul.adapters.ledger import S3Store
 from haul.adapters.secrets import GivenSecret, LinkSecrets, Secret
 from haul.errors import InvalidEventError
 from haul.ledger import Ledger
+from haul.models import vendors
 from haul.models.export import Download, Export
 from haul.models.load import Load
 from haul.models.work import Work
@@ -157,7 +158,7 @@ def connector(of: Export | Download) -> Connector:
     if not of.link:
         return plain
     if not isinstance(plain, TakesLinks):
-        raise InvalidEventError(f"rerun.link: {of.vendor} sends no links by mail; rerun it without")
+        raise InvalidEventError(f"rerun.link: {vendors.title(of.vendor)} sends no links by mail; rerun it without")
     return plain.with_links(_links().of(of.run_id))
 
 
