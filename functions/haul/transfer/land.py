@@ -295,7 +295,7 @@ class _LandingOfFile:
             del start
             while True:
                 if self.time_left() <= 0:
-                    done = upload.safe_bytes if version else 0
+                    done = upload.settle() if version else 0
                     raise OutOfTimeError(advanced=done > 0, done=done)
                 with (
                     upload.space(self.tuning.read_bytes) as space,
