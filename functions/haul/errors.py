@@ -19,11 +19,14 @@
         │   ├── BaseVersionGoneError
         │   ├── LandingNotWritableError
         │   ├── SourceGoneError
+        │   ├── SourceNotReadableError
+        │   ├── DamagedSourceError
         │   └── RunNotFoundError
         ├── CredentialsRefusedError
         ├── MissingCapabilityError
         ├── QuotaExceededError
         ├── RequestRejectedError
+        ├── LoadRefusedError
         ├── UnexpectedResponseError
         ├── UnsafeLinkError
         ├── SubmissionInDoubtError
@@ -148,7 +151,15 @@ class LandingNotWritableError(InvalidInputError):
 
 
 class SourceGoneError(InvalidInputError):
-    """The object that is to be sent is not there any more in the version that started the run, or may not be read."""
+    """The object version that was to be sent is not there any more, or is another."""
+
+
+class SourceNotReadableError(InvalidInputError):
+    """S3 does not let us read the object that was to be sent: no right, its key, or it is archived."""
+
+
+class DamagedSourceError(InvalidInputError):
+    """The object that was to be sent is not what it should be: broken gzip, a line that is no JSON object."""
 
 
 class RunNotFoundError(InvalidInputError):
@@ -169,6 +180,10 @@ class QuotaExceededError(PermanentError):
 
 class RequestRejectedError(PermanentError):
     """The vendor understood the request and turned it down."""
+
+
+class LoadRefusedError(PermanentError):
+    """The vendor refused to start a load, and said why: there is no job."""
 
 
 class UnexpectedResponseError(PermanentError):

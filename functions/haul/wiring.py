@@ -24,7 +24,7 @@ from haul.settings import Settings
 if TYPE_CHECKING:
     from haul.adapters.executions import StepFunctionsExecutions
     from haul.adapters.landing import S3Landing
-    from haul.adapters.objects import S3Objects
+    from haul.adapters.sources import S3Objects
     from haul.downloads import Downloader
     from haul.endings import Endings
     from haul.pacing import Pace
@@ -166,7 +166,7 @@ def _links() -> LinkSecrets:
 
 
 def objects() -> "S3Objects":
-    from haul.adapters.objects import S3Objects  # noqa: PLC0415 - only loads send objects
+    from haul.adapters.sources import S3Objects  # noqa: PLC0415 - only loads send objects
 
     return S3Objects(client("s3"))
 
