@@ -53,6 +53,7 @@ class AdobeConnector:
         lists_finished_jobs=True,
         can_cancel=True,
         honours_range=True,
+        ranges=4,
     )
 
     def __init__(
