@@ -11,7 +11,7 @@ all below /v1alpha/data/data-version-exports. A call is made once; only a 401 is
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -52,13 +52,17 @@ def _problem(body: Any) -> str | None:
 
 
 class VisierClient:
-    """One user of one Visier tenant, or of the tenant that `target_tenant` names."""
+    """One user of one Visier tenant, or of the tenant that `target_tenant` names.
+
+    `scope` is what an OAuth login asks for; the other one knows no scopes.
+    """
 
     def __init__(
         self,
         secret: SecretSource,
         *,
         target_tenant: str | None = None,
+        scope: str = "read",
         http: requests.Session | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -66,7 +70,7 @@ class VisierClient:
         self.target_tenant = target_tenant
         self._budget = CallBudget(clock)
         dialect = Dialect("Visier", problem=_problem, pause=self._budget.pause, advice=_ADVICE)
-        self._login = Login(secret, dialect, http=http or new_session(), clock=clock)
+        self._login = Login(secret, dialect, scope=scope, http=http or new_session(), clock=clock)
         self._file_path = _FILE_PATHS[0]
         self._opened: set[tuple[str, int | str]] = set()
 
@@ -76,7 +80,7 @@ class VisierClient:
         return self._budget.left
 
     def data_versions(self) -> replies.DataVersions:
-        return self._read(replies.DataVersions, self._call("GET", f"{_API}/data-versions"))
+        return self._read(replies.DataVersions, self.call("GET", f"{_API}/data-versions"))
 
     def submit(self, version: str, base: str | None = None) -> str:
         """Ask for an export, and return the job's id. Every call is another job and one of the day's ten.
@@ -86,7 +90,7 @@ class VisierClient:
             QuotaExceededError: the day's jobs are used up.
         """
         body = {"dataVersionNumber": version, **({"baseDataVersionNumber": base} if base else {})}
-        reply = self._call("POST", f"{_API}/jobs", body=body, handled=_REDIRECTS, submits=True)
+        reply = self.call("POST", f"{_API}/jobs", body=body, handled=_REDIRECTS, submits=True)
         try:
             return self._read(replies.JobCreated, reply).job_uuid
         except UnexpectedResponseError as error:  # Visier took it, or somebody in its place did: who knows
@@ -94,16 +98,16 @@ class VisierClient:
 
     def job(self, job_uuid: str) -> replies.JobState | None:
         """Where a job stands; None if Visier knows no such job."""
-        reply = self._call("GET", f"{_API}/jobs/{_segment(job_uuid)}", handled=(404,))
+        reply = self.call("GET", f"{_API}/jobs/{_segment(job_uuid)}", handled=(404,))
         return None if reply.status == 404 else self._read(replies.JobState, reply)
 
     def exports(self) -> replies.Exports:
         """Every export that can still be downloaded."""
-        return self._read(replies.Exports, self._call("GET", f"{_API}/exports"))
+        return self._read(replies.Exports, self.call("GET", f"{_API}/exports"))
 
     def export(self, export_uuid: str) -> replies.ExportDetails | None:
         """What an export consists of; None if it is gone."""
-        reply = self._call("GET", f"{_API}/exports/{_segment(export_uuid)}", handled=(404,))
+        reply = self.call("GET", f"{_API}/exports/{_segment(export_uuid)}", handled=(404,))
         return None if reply.status == 404 else self._read(replies.ExportDetails, reply)
 
     def file(self, export_uuid: str, file_id: int | str) -> DownloadSource | None:
@@ -132,7 +136,7 @@ class VisierClient:
 
     def _find_file(self, export_uuid: str, file_id: int | str) -> str | None:
         for path in sorted(_FILE_PATHS, key=lambda name: name != self._file_path):
-            reply = self._call(
+            reply = self.call(
                 "GET",
                 _file(export_uuid, path, file_id),
                 accept="application/gzip, application/json",
@@ -143,18 +147,25 @@ class VisierClient:
                 return path
         return None
 
-    def _call(
+    def call(
         self,
         method: str,
         path: str,
         *,
         body: Any = None,
+        form: Mapping[str, str] | None = None,
         accept: str = "application/json",
         handled: Collection[int] = (),
+        hide: Iterable[str] = (),
         peek: bool = False,
         submits: bool = False,
+        fresh_connection: bool = False,
     ) -> Reply:
-        """Call with the login there is, and on a 401 once more with another."""
+        """Call with the login there is, and on a 401 once more with another.
+
+        `submits` is for what spends one of the day's jobs, `fresh_connection` for whatever else must not be lost on a
+        connection that died unnoticed; `hide` are secrets of the call's own.
+        """
 
         def send(session: Session, *handled: int) -> Reply:
             self._budget.check()
@@ -163,10 +174,11 @@ class VisierClient:
                 path,
                 headers={**self._headers(session), "Accept": accept},
                 body=body,
+                form=form,
                 handled=range(300, 600),  # all: the budget wants to see their headers
-                hide=session.secrets,
+                hide=(*session.secrets, *hide),
                 peek=peek,
-                fresh_connection=submits,
+                fresh_connection=submits or fresh_connection,
             )
             self._budget.note(reply.headers)
             if 200 <= reply.status < 300 or reply.status in handled:

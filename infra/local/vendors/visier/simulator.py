@@ -1,4 +1,4 @@
-"""The Visier data version export API, as docs/vendors/visier.md has it.
+"""The Visier data version export API, as docs/vendors/visier.md has it; `management` has what is answered at once.
 
     POST /v1/admin/visierSecureToken                                 a token for username and password
     POST /v1/auth/oauth2/token                                       the same by OAuth
@@ -39,6 +39,7 @@ from infra.local.vendors.simulator import (
     ranged,
 )
 from infra.local.vendors.visier.exports import ColumnSet, ExportContent, ExportFile, Shape, contents, sha256
+from infra.local.vendors.visier.management import Management, RefusedError
 from infra.local.vendors.visier.scenarios import SCENARIOS, VisierKnobs
 from infra.local.vendors.visier.tables import NUMBERS, Column
 
@@ -151,6 +152,10 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
         self._tokens: dict[str, float] = {}
         self._frozen = False
         listed = NUMBERS[: self._knobs.published]
+        knobs = self._knobs
+        self.management = Management(
+            spelling=knobs.tenant_spelling, cut_at=knobs.list_cut_at, none_as_text=knobs.sparse
+        )
         newest = int((self._clock.now() - _HOURS_OLD * 3600) * 1000)
         self._versions = {number: (number, newest - age * _DAY_MS) for age, number in enumerate(reversed(listed))}
 
@@ -345,6 +350,8 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             return self._routed(request)
         except VisierError as error:
             return self._error(error)
+        except RefusedError as error:
+            return self._error(VisierError(error.status, error.code, error.text))
 
     def _failure(self, status: int) -> Reply:
         return self._error(VisierError(status, f"HTTP{status}", _WORDS.get(status, f"Error {status}.")))
@@ -386,6 +393,9 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             _must_accept(request, "application/gzip", "application/json")
             return self._download(request, tenant, *found.groups())
         _must_accept(request, "application/json")
+        with self._lock:
+            if (managed := self.management.answer(request)) is not None:
+                return managed
         return json_reply(200, self._trimmed(self._document(call, request, tenant)))
 
     def _document(self, call: str, request: Request, tenant: str) -> dict[str, object]:
