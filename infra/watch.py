@@ -32,16 +32,7 @@ class Watch(Construct):
         super().__init__(scope, construct_id)
         self._service = service
         self._topic = alarm_topic
-        failed = cloudwatch.MathExpression(
-            expression="failed + timed_out + aborted",
-            label="failed, timed out or aborted",
-            period=_FIVE_MINUTES,
-            using_metrics={
-                "failed": flow.metric_failed(period=_FIVE_MINUTES, statistic="Sum"),
-                "timed_out": flow.metric_timed_out(period=_FIVE_MINUTES, statistic="Sum"),
-                "aborted": flow.metric_aborted(period=_FIVE_MINUTES, statistic="Sum"),
-            },
-        )
+        failed = _ended_badly(flow)
         late, stale = self._metric("RunsLate"), self._metric("PipelinesStale")
         letters = dead_letters.metric_approximate_number_of_messages_visible(period=_FIVE_MINUTES, statistic="Maximum")
         self._alarm("Failed", failed, "An export failed, timed out or was aborted: its notice says what to do.")
@@ -49,6 +40,10 @@ class Watch(Construct):
         self._alarm("Stale", stale, "A pipeline has published nothing for longer than its fresh_within.")
         self._alarm("DeadLetters", letters, "Something asynchronous was given up: the dead-letter queue holds it.")
         self._dashboard(flow=flow, failed=failed, late=late, stale=stale, letters=letters, functions=functions)
+
+    def also(self, construct_id: str, machine: sfn.StateMachine, description: str) -> None:
+        """Raise an alarm about a further state machine's executions."""
+        self._alarm(construct_id, _ended_badly(machine), description)
 
     def _metric(self, name: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
@@ -102,3 +97,16 @@ class Watch(Construct):
             graph(title="Time of an execution", width=8, left=[flow.metric_time(statistic="Maximum", period=_HOUR)]),
             graph(title="Errors of functions", width=24, left=list(functions.values())),
         )
+
+
+def _ended_badly(machine: sfn.StateMachine) -> cloudwatch.MathExpression:
+    return cloudwatch.MathExpression(
+        expression="failed + timed_out + aborted",
+        label="failed, timed out or aborted",
+        period=_FIVE_MINUTES,
+        using_metrics={
+            "failed": machine.metric_failed(period=_FIVE_MINUTES, statistic="Sum"),
+            "timed_out": machine.metric_timed_out(period=_FIVE_MINUTES, statistic="Sum"),
+            "aborted": machine.metric_aborted(period=_FIVE_MINUTES, statistic="Sum"),
+        },
+    )

@@ -54,6 +54,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     },
     "Abandon": GIVE_UP,
     "Sweep": {**GIVE_UP, "executions": {"states:DescribeExecution"}},
+    "RunOperation": {**SECRETS, "evidence/_operations/*": {"s3:PutObject"}},
     "RegisterPipeline": {**LETTERS, "ledger/*/pipeline": {*READ_WRITE, "s3:DeleteObject"}},
 }
 
@@ -82,7 +83,9 @@ def test_no_action_is_a_wildcard(prod: Synthesized) -> None:
 def test_only_log_delivery_has_no_resource_to_name(prod: Synthesized) -> None:
     unnamed = [statement for statement in statements(prod) if "*" in listed(statement["Resource"])]
 
-    assert [{action.split(":")[0] for action in listed(statement["Action"])} for statement in unnamed] == [{"logs"}]
+    assert unnamed
+    for statement in unnamed:
+        assert {action.split(":")[0] for action in listed(statement["Action"])} == {"logs"}
 
 
 def test_schedules_and_rules_may_start_the_flow_and_nothing_else(prod: Synthesized) -> None:
@@ -101,7 +104,7 @@ def test_the_flow_may_invoke_its_own_functions_and_read_plans(prod: Synthesized)
 
     flow = prod.logical_id("AWS::StepFunctions::StateMachine", "ExportFlow")
     assert {re.sub(r"^\$\{(\w+?)[0-9A-F]{8}\.Arn\}$", r"\1", resource) for resource in invoked} == {
-        *MAY.keys() - {"Sweep", "RegisterPipeline"}
+        *MAY.keys() - {"Sweep", "RegisterPipeline", "RunOperation"}
     }
     assert {key: actions for key, actions in granted.items() if key not in invoked and key != "*"} == {
         "ledger/*/plans/*": {"s3:GetObject"},
@@ -109,6 +112,31 @@ def test_the_flow_may_invoke_its_own_functions_and_read_plans(prod: Synthesized)
         f"${{{flow}}}": {"states:StartExecution"},
         "map executions": {"states:DescribeExecution", "states:StopExecution"},
     }
+
+
+def test_the_operation_flow_may_invoke_its_functions_and_log(prod: Synthesized, owned: Synthesized) -> None:
+    for stack, expected in ((prod, {"RunOperation"}), (owned, {"RunOperation", "RunCredentialOperation"})):
+        granted = granted_to(stack, "OperationFlowRole")
+        invoked = {resource for resource, actions in granted.items() if actions == {"lambda:InvokeFunction"}}
+
+        assert {re.sub(r"^\$\{(\w+?)[0-9A-F]{8}\.Arn\}$", r"\1", resource) for resource in invoked} == expected
+        assert granted.keys() - invoked == {"*"}
+
+
+def test_only_the_credential_function_reads_what_vendors_are_to_keep(prod: Synthesized, owned: Synthesized) -> None:
+    """Connections have names that no such secret has: what reads those reads none of these."""
+    key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    granted = granted_to(owned, "RunCredentialOperationRole")
+
+    assert granted.pop(key) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert {name.removeprefix("arn:aws:s3:::acme-landing/"): actions for name, actions in granted.items()}.keys() >= {
+        "secrets",
+        "credentials",
+    }
+    assert granted["credentials"] == {"secretsmanager:GetSecretValue"}
+    for stack, readers in ((prod, []), (owned, ["RunCredentialOperationRole"])):
+        roles = [name[:-8] for name in stack.of_type("AWS::IAM::Role")]
+        assert [role for role in roles if "credentials" in granted_to(stack, role)] == readers
 
 
 def test_an_own_key_is_used_for_everything_and_by_everyone(owned: Synthesized) -> None:
@@ -163,6 +191,7 @@ def _called(resource: str, landing: str) -> str:
         r"\$\{DeadLetters\w+\.Arn\}": "dead letters",
         r"\$\{\w+Logs\w+\.Arn\}": "own logs",
         r".*:secretsmanager:.*:secret:haul/prod/\*": "secrets",
+        r".*:secretsmanager:.*:secret:haul-credential/prod/\*": "credentials",
         r".*:secretsmanager:.*:secret:haul/prod/link/\*": "links",
         r".*:event-bus/default": "bus",
         r".*:execution:\$\{ExportFlowMachine\w+\.Name\}:\*": "executions",
