@@ -8,9 +8,10 @@ from typing import Any, Literal, Protocol
 from haul import keys
 from haul.errors import HaulError, RateLimitedError, RunAbandonedError, TransientError
 from haul.ledger import Ledger, require_current
-from haul.models.export import Contents, Dataset, Download, ExportError, PlannedFile, RemoteFile
+from haul.models.export import Contents, Dataset, Download, PlannedFile, RemoteFile
 from haul.models.landed import LandedFile
 from haul.models.ledger import FileRecord, FileState
+from haul.models.work import ErrorRecord
 from haul.ports import Connector, DownloadSource, Landing
 
 PACE_SECONDS = 60
@@ -148,7 +149,7 @@ class Downloader:
 
     def _failed(self, planned: PlannedFile, error: HaulError) -> None:
         self._still_ours()
-        kept = ExportError(name=type(error).__name__, message=str(error))
+        kept = ErrorRecord(name=type(error).__name__, message=str(error))
 
         def failed(found: FileRecord) -> FileRecord:
             if found.state is FileState.LANDED and found.result_id == self.wanted.job.result_id:

@@ -26,7 +26,7 @@ from haul.errors import (
 )
 from haul.models import vendors
 from haul.models.vendors import OperationKind
-from infra.flows.export_flow import Retries
+from infra.flows.flow import LOG_DELIVERY, Retries
 from infra.permissions import acknowledge, allow
 
 _READ_AGAIN = (*names_of(TransientError), *INFRASTRUCTURE_ERRORS)
@@ -34,16 +34,6 @@ _READ_AGAIN = (*names_of(TransientError), *INFRASTRUCTURE_ERRORS)
 _CHANGE_AGAIN = (
     *(name for kind in (RateLimitedError, UnreachableError, LedgerBusyError) for name in names_of(kind)),
     "Lambda.TooManyRequestsException",
-)
-_LOG_DELIVERY = (
-    "logs:CreateLogDelivery",
-    "logs:GetLogDelivery",
-    "logs:UpdateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:DescribeResourcePolicies",
-    "logs:DescribeLogGroups",
 )
 
 
@@ -67,7 +57,7 @@ class OperationFlow(Construct):
         allow(role, ["lambda:InvokeFunction"], *(function.function_arn for function in functions))
         allow(
             role,
-            _LOG_DELIVERY,
+            LOG_DELIVERY,
             "*",
             because="CloudWatch's log delivery has no resources to name; Step Functions demands these actions.",
         )

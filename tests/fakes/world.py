@@ -19,9 +19,10 @@ from haul.errors import HaulError, InvalidEventError, TransientError, UnknownCon
 from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome
-from haul.models.export import Download, Export, JobStatus, PlanItem
+from haul.models.export import Download, Export, PlanItem
 from haul.models.landed import LandedFile
 from haul.models.ledger import RunRecord
+from haul.models.work import JobStatus
 from haul.ports import Connector, Execution, ExecutionState, Notice, Site, Store
 from tests.fakes.landing import FakeLanding
 from tests.fakes.memory_store import Fault, FaultyStore, KilledError, MemoryStore
@@ -309,7 +310,7 @@ class World:
             landing=self.landing,
             notifier=self,
             site=self.site,
-            connect=self.connect,
+            connect=lambda work: self.connect(work.vendor, work.connection, work.options),
             links=self,
             executions=self,
         )

@@ -39,10 +39,19 @@ MAY: dict[str, dict[str, set[str]]] = {
         **SECRETS,
         "raw/*": {*READ_WRITE, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"},
     },
+    "StartLoad": {
+        **LEDGER,
+        **SECRETS,
+        "manifests/*": READ_WRITE,
+        "raw/*": {"s3:GetObject", "s3:GetObjectVersion"},
+        "inbox/*": {"s3:GetObject", "s3:GetObjectVersion"},
+        "inbox": {"s3:ListBucket"},
+    },
+    "CheckLoad": {**LEDGER, **SECRETS, "evidence/*": {"s3:PutObject"}},
     "Publish": {
         **LEDGER,
         "manifests/*": READ_WRITE,
-        "evidence/*": {"s3:PutObject"},
+        "evidence/*": READ_WRITE,
     },
     "Notify": {
         **LEDGER,
@@ -83,19 +92,17 @@ def test_no_action_is_a_wildcard(prod: Synthesized) -> None:
 def test_only_log_delivery_has_no_resource_to_name(prod: Synthesized) -> None:
     unnamed = [statement for statement in statements(prod) if "*" in listed(statement["Resource"])]
 
-    assert unnamed
-    for statement in unnamed:
-        assert {action.split(":")[0] for action in listed(statement["Action"])} == {"logs"}
+    assert [{action.split(":")[0] for action in listed(statement["Action"])} for statement in unnamed] == [
+        {"logs"}
+    ] * len(prod.of_type("AWS::StepFunctions::StateMachine"))
 
 
-def test_schedules_and_rules_may_start_the_flow_and_nothing_else(prod: Synthesized) -> None:
-    flow = prod.logical_id("AWS::StepFunctions::StateMachine", "ExportFlow")
+def test_schedules_and_rules_may_start_the_flows_and_nothing_else(prod: Synthesized) -> None:
+    machines = [prod.logical_id("AWS::StepFunctions::StateMachine", flow) for flow in ("ExportFlow", "LoadFlow")]
+    start = {f"${{{flow}}}": {"states:StartExecution"} for flow in machines}
 
-    assert granted_to(prod, "TriggersRuleRole") == {f"${{{flow}}}": {"states:StartExecution"}}
-    assert granted_to(prod, "TriggersSchedulerRole") == {
-        f"${{{flow}}}": {"states:StartExecution"},
-        "dead letters": {"sqs:SendMessage"},
-    }
+    assert granted_to(prod, "TriggersRuleRole") == start
+    assert granted_to(prod, "TriggersSchedulerRole") == {**start, "dead letters": {"sqs:SendMessage"}}
 
 
 def test_the_flow_may_invoke_its_own_functions_and_read_plans(prod: Synthesized) -> None:
@@ -104,7 +111,7 @@ def test_the_flow_may_invoke_its_own_functions_and_read_plans(prod: Synthesized)
 
     flow = prod.logical_id("AWS::StepFunctions::StateMachine", "ExportFlow")
     assert {re.sub(r"^\$\{(\w+?)[0-9A-F]{8}\.Arn\}$", r"\1", resource) for resource in invoked} == {
-        *MAY.keys() - {"Sweep", "RegisterPipeline", "RunOperation"}
+        *MAY.keys() - {"Sweep", "RegisterPipeline", "StartLoad", "CheckLoad", "RunOperation"}
     }
     assert {key: actions for key, actions in granted.items() if key not in invoked and key != "*"} == {
         "ledger/*/plans/*": {"s3:GetObject"},
@@ -137,6 +144,22 @@ def test_only_the_credential_function_reads_what_vendors_are_to_keep(prod: Synth
     for stack, readers in ((prod, []), (owned, ["RunCredentialOperationRole"])):
         roles = [name[:-8] for name in stack.of_type("AWS::IAM::Role")]
         assert [role for role in roles if "credentials" in granted_to(stack, role)] == readers
+
+
+def test_the_load_flow_may_invoke_its_own_functions(prod: Synthesized) -> None:
+    granted = granted_to(prod, "LoadFlowRole")
+    invoked = {resource for resource, actions in granted.items() if "lambda:InvokeFunction" in actions}
+
+    assert {re.sub(r"^\$\{(\w+?)[0-9A-F]{8}\.Arn\}$", r"\1", resource) for resource in invoked} == {
+        "StartLoad",
+        "CheckLoad",
+        "Publish",
+        "Notify",
+        "Abandon",
+    }
+    assert {key: actions for key, actions in granted.items() if key not in invoked and key != "*"} == {
+        "dead letters": {"sqs:SendMessage"},
+    }
 
 
 def test_an_own_key_is_used_for_everything_and_by_everyone(owned: Synthesized) -> None:
@@ -187,6 +210,7 @@ def _called(resource: str, landing: str) -> str:
     names = {
         rf"\$\{{{landing}\.Arn\}}/(.*)": r"\1",
         rf"\$\{{{landing}\.Arn\}}": "landing",
+        r"\$\{Inbox\w+\.Arn\}(/\*)?": r"inbox\1",
         r"\$\{Notices\w+\}": "topic",
         r"\$\{DeadLetters\w+\.Arn\}": "dead letters",
         r"\$\{\w+Logs\w+\.Arn\}": "own logs",
@@ -194,7 +218,7 @@ def _called(resource: str, landing: str) -> str:
         r".*:secretsmanager:.*:secret:haul-credential/prod/\*": "credentials",
         r".*:secretsmanager:.*:secret:haul/prod/link/\*": "links",
         r".*:event-bus/default": "bus",
-        r".*:execution:\$\{ExportFlowMachine\w+\.Name\}:\*": "executions",
+        r".*:execution:\$\{(Export|Load)FlowMachine\w+\.Name\}:\*": "executions",
         r".*:execution:\$\{ExportFlowMachine\w+\.Name\}/\*": "map executions",
     }
     for pattern, name in names.items():

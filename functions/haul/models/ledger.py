@@ -1,12 +1,18 @@
 """The ledger's documents; `haul.ledger` says what each decides."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from haul.models.base import Document, Duration, Instant
 from haul.models.event import Outcome
-from haul.models.export import Export, ExportError
+from haul.models.export import Export
 from haul.models.landed import LandedFile
+from haul.models.load import Load
+from haul.models.work import ErrorRecord
+
+type AnyWork = Annotated[Export | Load, Field(discriminator="kind")]
 
 
 class LedgerDocument(Document):
@@ -50,10 +56,10 @@ class RunRecord(LedgerDocument):
     started_at: Instant
     ended_at: Instant | None = None
     event: dict[str, Any] = {}
-    export: Export | None = None
+    work: AnyWork | None = None
     next_poll_at: Instant | None = None
     outcome: Outcome | None = None
-    error: ExportError | None = None
+    error: ErrorRecord | None = None
     late_told_at: Instant | None = None
     told: bool = False
 
@@ -79,7 +85,7 @@ class FileRecord(LedgerDocument):
     tries: int = 0
     upload_id: str | None = None
     landed: LandedFile | None = None
-    error: ExportError | None = None
+    error: ErrorRecord | None = None
     seconds: float = 0.0
 
 
@@ -181,4 +187,3 @@ class Draft(LedgerDocument):
     version_created_at: Instant | None = None
     waited_seconds: float | None = None
     schemas: dict[str, str] = {}
-    kind: Literal["export", "load"] = "export"
