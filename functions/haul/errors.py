@@ -19,6 +19,8 @@
         │   ├── BaseVersionGoneError
         │   ├── LandingNotWritableError
         │   ├── SourceGoneError
+        │   ├── SourceNotReadableError
+        │   ├── DamagedSourceError
         │   └── RunNotFoundError
         ├── CredentialsRefusedError
         ├── MissingCapabilityError
@@ -147,7 +149,15 @@ class LandingNotWritableError(InvalidInputError):
 
 
 class SourceGoneError(InvalidInputError):
-    """The object that is to be sent is not there any more in the version that started the run, or may not be read."""
+    """The object version that was to be sent is not there any more, or is another."""
+
+
+class SourceNotReadableError(InvalidInputError):
+    """S3 does not let us read the object that was to be sent: no right, its key, or it is archived."""
+
+
+class DamagedSourceError(InvalidInputError):
+    """The object that was to be sent is not what it should be: broken gzip, a line that is no JSON object."""
 
 
 class RunNotFoundError(InvalidInputError):

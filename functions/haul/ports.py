@@ -268,7 +268,8 @@ class Objects(Protocol):
         """The one version that is meant, with its size and ETag: the newest where none is named.
 
         Raises:
-            SourceGoneError: it is not there (any more), or may not be read.
+            SourceGoneError: it is not there (any more).
+            SourceNotReadableError: S3 refuses us.
         """
         ...
 
@@ -277,6 +278,8 @@ class Objects(Protocol):
 
         Raises:
             SourceGoneError: one is not there any more.
+            SourceNotReadableError: S3 refuses us.
+            DamagedSourceError: one is not what the options take it for.
             InvalidEventError: the options do not fit the objects.
         """
         ...

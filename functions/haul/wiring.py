@@ -24,7 +24,7 @@ from haul.settings import Settings
 if TYPE_CHECKING:
     from haul.adapters.executions import StepFunctionsExecutions
     from haul.adapters.landing import S3Landing
-    from haul.adapters.objects import S3Objects
+    from haul.adapters.sources import S3Objects
     from haul.downloads import Downloader
     from haul.endings import Endings
     from haul.operating import Clerk
@@ -183,7 +183,7 @@ def clerk(*, credentials: bool = False) -> "Clerk":
 
 
 def objects() -> "S3Objects":
-    from haul.adapters.objects import S3Objects  # noqa: PLC0415 - only loads send objects
+    from haul.adapters.sources import S3Objects  # noqa: PLC0415 - only loads send objects
 
     return S3Objects(client("s3"))
 

@@ -22,7 +22,7 @@ from haul.models.event import Outcome
 from haul.models.export import Download, Export, PlanItem
 from haul.models.landed import LandedFile
 from haul.models.ledger import RunRecord
-from haul.models.work import JobStatus
+from haul.models.work import JobStatus, Work
 from haul.ports import Connector, Execution, ExecutionState, Notice, Site, Store
 from tests.fakes.landing import FakeLanding
 from tests.fakes.memory_store import Fault, FaultyStore, KilledError, MemoryStore
@@ -236,8 +236,8 @@ class World:
             raise self.downloads_fail.pop(0)
         return fake_land_file(*given, **named)
 
-    def _notify(self, execution: Run, export: Export) -> dict[str, Any]:
-        record = self.ledger().run(export.pipeline, export.run_id)
+    def _notify(self, execution: Run, work: Work) -> dict[str, Any]:
+        record = self.ledger().run(work.pipeline, work.run_id)
         if record and record.execution == execution.arn:
             self.endings().settle(record, now=self.now)
         return {}

@@ -15,7 +15,7 @@ from haul import errors, keys, notices
 from haul.cli.app import app
 from haul.models import ledger
 from haul.models.event import Outcome
-from haul.models.manifest import ExportManifest
+from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.run import Run
 from infra.environment import Environment
 
@@ -174,7 +174,8 @@ def test_every_subcommand_that_is_named_is_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "model"), [("manifest.md", ExportManifest), ("manifest.md", Run), ("operate.md", Environment)]
+    ("page", "model"),
+    [("manifest.md", ExportManifest), ("manifest.md", LoadManifest), ("manifest.md", Run), ("operate.md", Environment)],
 )
 def test_every_field_of_a_document_is_explained(page: str, model: type[BaseModel]) -> None:
     explained = set(re.findall(r"`([\w.]+)`", text(ROOT / "docs" / page)))
@@ -188,9 +189,10 @@ def test_every_field_of_a_document_is_explained(page: str, model: type[BaseModel
 def test_the_manifest_that_is_shown_is_one() -> None:
     page = text(ROOT / "docs" / "manifest.md")
     shown = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
-    manifest, run = shown[0], shown[1]
+    manifest, load, run = shown
 
     assert with_the_fields_of(ExportManifest.model_validate(manifest), manifest)
+    assert within(load, json.loads(LoadManifest.model_validate(manifest | load).model_dump_json(by_alias=True)))
     assert with_the_fields_of(Run.model_validate(run), run)
 
 

@@ -1,5 +1,6 @@
 """`haul call`: a vendor's calls that answer at once, by name."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,13 @@ def _ask(operation: Operation, given: Mapping[str, Any], out: Output) -> None:
     """Show what would change and ask; with `--json` standard output is not for questions."""
     shown = operation.shown(given)
     gap = "\n" if "\n" in shown else "  "
-    if not typer.confirm(f"{shown}{gap}Continue?", err=out.as_json):
+    question = f"{shown}{gap}Continue?"
+    if out.as_json:
+        out.progress(f"{question} [y/N]")
+        wanted = sys.stdin.readline().strip().lower() in ("y", "yes")
+    else:
+        wanted = typer.confirm(question)
+    if not wanted:
         raise CommandError("nothing was changed")
 
 

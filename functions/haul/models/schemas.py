@@ -29,7 +29,7 @@ def published() -> dict[str, JsonSchemaValue]:
     documents = {
         "event": _event(),
         "pipeline": _pipeline(),
-        "manifest": {**TypeAdapter(AnyManifest).json_schema(), "title": "Haul manifest"},
+        "manifest": _manifest(),
         "run": _schema(Run, "Haul run"),
         "operation": _operation(),
         "operation-result": _schema(OperationEnd, "Haul operation result"),
@@ -60,6 +60,11 @@ def _actions() -> Iterator[tuple[str, str, Action]]:
 
 def _schema(model: type[BaseModel], title: str) -> JsonSchemaValue:
     return {**model.model_json_schema(), "title": title}
+
+
+def _manifest() -> JsonSchemaValue:
+    about = "The document that publishes a run: of an export or of a load, as its `kind` says."
+    return {**TypeAdapter(AnyManifest).json_schema(), "title": "Haul manifest", "description": about}
 
 
 def _event() -> JsonSchemaValue:

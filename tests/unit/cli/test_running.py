@@ -129,8 +129,8 @@ def test_the_exit_status_says_how_a_watched_run_ended(haul: Haul, again: str, st
 
 
 def test_an_execution_that_claims_no_run_is_told_as_failed(haul: Haul, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(event: object, *, name: str) -> str:
-        del event, name
+    def fails(event: object, *, kind: str, name: str) -> str:
+        del event, kind, name
         execution = haul.world.start()
         execution.status, execution.error, execution.cause = "FAILED", "Runtime.ExitError", "out of memory"
         return execution.arn
