@@ -9,7 +9,8 @@
     │   └── DamagedFileError              a download that has to be made again
     │       ├── TruncatedFileError
     │       ├── CorruptFileError
-    │       └── ErrorPageError
+    │       ├── ErrorPageError
+    │       └── FileChangedError
     └── PermanentError                    stop, and tell someone
         ├── InvalidInputError             nothing was sent to the vendor
         │   ├── InvalidEventError
@@ -26,6 +27,7 @@
         ├── MissingCapabilityError
         ├── QuotaExceededError
         ├── RequestRejectedError
+        ├── LoadRefusedError
         ├── UnexpectedResponseError
         ├── UnsafeLinkError
         ├── SubmissionInDoubtError
@@ -38,6 +40,7 @@
         ├── RetypedColumnError
         ├── BaseMovedError
         ├── IncompleteDownloadError
+        ├── DownloadTooSlowError
         ├── RowCountError
         ├── EmptyResultError
         ├── RunAbandonedError
@@ -116,6 +119,10 @@ class ErrorPageError(DamagedFileError):
     """An error page or message came in place of the file."""
 
 
+class FileChangedError(DamagedFileError):
+    """The vendor replaced the file while it was downloaded."""
+
+
 class PermanentError(HaulError):
     """Stop, and tell someone."""
 
@@ -180,6 +187,10 @@ class RequestRejectedError(PermanentError):
     """The vendor understood the request and turned it down."""
 
 
+class LoadRefusedError(PermanentError):
+    """The vendor refused to start a load, and said why: there is no job."""
+
+
 class UnexpectedResponseError(PermanentError):
     """The vendor answered something its contract does not know."""
 
@@ -226,6 +237,10 @@ class BaseMovedError(PermanentError):
 
 class IncompleteDownloadError(PermanentError):
     """A planned file has no record of having landed."""
+
+
+class DownloadTooSlowError(PermanentError):
+    """A file does not come within one invocation's time, and the next one could not go on where it stopped."""
 
 
 class RowCountError(PermanentError):

@@ -149,6 +149,8 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
         for n, file in enumerate(contents.files)
     ]
     items = batched(planned)
+    can = connector.capabilities
+    concurrency = max(1, min(can.connections, len(items)))
     items_key = keys.plan(export.pipeline, export.run_id, export.attempt)
     contents_key = keys.contents(export.pipeline, export.run_id, export.attempt)
     landing.write_document(contents_key, contents.to_json())
@@ -162,7 +164,9 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
                 contents_key=contents_key,
                 files=len(planned),
                 items=len(items),
-                concurrency=connector.capabilities.connections,
+                concurrency=can.connections,
+                # Connections that no child needs for itself bring the files of the few there are.
+                ranges=max(1, min(can.ranges, can.connections // concurrency)) if can.honours_range else 1,
             ),
         }
     )

@@ -87,6 +87,11 @@ class Ledger:
         self._store = store
         self._writer = writer or uuid.uuid4().hex
 
+    @property
+    def writer(self) -> str:
+        """Who writes by this ledger: the name of one invocation."""
+        return self._writer
+
     # Runs ---------------------------------------------------------------------------------------------------------
 
     def open_run(self, start: Start, event: dict[str, Any], execution: str, *, now: datetime) -> Opened:

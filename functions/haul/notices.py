@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from haul.models import vendors
 from haul.models.base import iso, span
 from haul.models.event import About, Outcome
 from haul.models.manifest import AnyManifest, ExportManifest, LoadManifest
@@ -57,6 +58,7 @@ ADVICE: dict[str, str] = {
     "MissingCapabilityError": "have the vendor's administrator grant it, check with " + _DOCTOR + ", then " + _RERUN,
     "QuotaExceededError": _RERUN + "      (after midnight UTC, when the day's submissions begin anew)",
     "RequestRejectedError": "correct what the vendor names, then start it again",
+    "LoadRefusedError": "have what the vendor names put right, then " + _RERUN + "      (nothing was loaded)",
     "UnexpectedResponseError": _RERUN + "      (the same again: report it, with the message)",
     "UnsafeLinkError": "ask the vendor why its link leads there      (nothing was sent to it)",
     "SubmissionInDoubtError": "look at the vendor whether the job runs; if it does not, " + _RERUN + " --resubmit",
@@ -250,7 +252,7 @@ def _published(run: Run, manifest: AnyManifest) -> str:
 def _landed(run: Run, manifest: ExportManifest) -> str:
     mark, totals, vendor = manifest.watermark, manifest.totals, _vendor(run)
     part = "a part of " if manifest.outcome is Outcome.PARTIAL else ""
-    what = f"{vendor} data version {mark.to}" if mark.to else f"{vendor}'s {manifest.vendor.action}"
+    what = f"{vendor} data version {mark.to}" if mark.to else f"{_of(vendor)} {manifest.vendor.action}"
     how = f"as a delta from {mark.from_}" if manifest.mode == "delta" else "in full"
     unpacked = f" ({_size(totals.bytes_uncompressed)} unpacked)" if totals.bytes_uncompressed is not None else ""
     rows = f", {totals.rows:,} rows" if totals.rows is not None else ""
@@ -329,7 +331,11 @@ def _not_published(run: Run, place: Place) -> str:
 
 
 def _vendor(run: Run) -> str:
-    return run.vendor.title() if run.vendor else "its vendor"
+    return vendors.title(run.vendor) if run.vendor else "its vendor"
+
+
+def _of(name: str) -> str:
+    return f"{name}'" if name.endswith("s") else f"{name}'s"
 
 
 def _vendor_job(run: Run) -> str:

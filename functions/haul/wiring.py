@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from haul.downloads import Downloader
     from haul.endings import Endings
     from haul.operating import Clerk
+    from haul.pacing import Pace
 
 _CONFIG = Config(
     connect_timeout=5,
@@ -188,18 +189,32 @@ def objects() -> "S3Objects":
     return S3Objects(client("s3"))
 
 
-def downloader(wanted: Download) -> "Downloader":
+@cache
+def _pace(vendor: str, connection: str, calls: int | None) -> "Pace":
+    """Kept while the process lives: the calls of one invocation count for the next one too."""
+    from haul.pacing import Pace  # noqa: PLC0415 - only Download needs it
+
+    del vendor, connection
+    return Pace(calls, time.monotonic)
+
+
+def downloader(wanted: Download, *, time_left: Callable[[], float]) -> "Downloader":
     from haul.downloads import Downloader  # noqa: PLC0415 - only Download needs it
+    from haul.pacing import share  # noqa: PLC0415
     from haul.transfer import land_file  # noqa: PLC0415
 
+    vendor = connector(wanted)
+    calls = share(vendor.capabilities.calls_per_minute, min(wanted.plan.concurrency, wanted.plan.items))
     return Downloader(
         wanted=wanted,
         ledger=ledger(),
-        connector=connector(wanted),
+        connector=vendor,
         landing=landing(),
         land_file=land_file,
         pause=time.sleep,
         clock=now,
+        time_left=time_left,
+        pace=_pace(wanted.vendor, wanted.connection, calls),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from haul import connectors
-from haul.connectors.visier.client import VisierClient
+from haul.connectors.visier.calls import VisierCalls
 from haul.connectors.visier.management import VisierManagement
 from haul.errors import (
     CredentialsRefusedError,
@@ -79,7 +79,7 @@ def preview(visier: VisierSimulator, operation: str, **given: Any) -> str:
 
 
 def management(visier: VisierSimulator, *, page_size: int = 1000) -> VisierManagement:
-    return VisierManagement(VisierClient(secret_of(visier)), page_size=page_size)
+    return VisierManagement(VisierCalls(secret_of(visier)), page_size=page_size)
 
 
 # Data versions

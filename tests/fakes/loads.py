@@ -8,6 +8,7 @@ from typing import Any, Literal, override
 from haul import loads, publishing
 from haul.endings import Endings
 from haul.errors import SourceGoneError, VendorUnavailableError
+from haul.models import vendors
 from haul.models.event import Outcome, S3Object
 from haul.models.load import Load, LoadItem
 from haul.models.work import Job, JobStatus, Work
@@ -108,8 +109,7 @@ class LoadWorld(World):
         self.loads = FakeLoads(self, **vendor)
         self.inbox: dict[str, bytes] = {}
 
-    @override
-    def start(self, pipeline: str = "nightly", **more: Any) -> Run:
+    def load(self, pipeline: str = "nightly", **more: Any) -> Run:
         event = {
             "version": 1,
             "pipeline": pipeline,
@@ -125,7 +125,7 @@ class LoadWorld(World):
         """An object is created in the inbox, and its event starts the flow."""
         self.inbox[key] = body
         source = {"object": {"bucket": "inbox", "key": key, "version_id": "v1", "size": len(body)}}
-        return self.start("imports", action="import", source=source, options=options)
+        return self.load("imports", action="import", source=source, options=options)
 
     @override
     def run(self, execution: Run, *, until: str | None = None, finish: bool = True) -> Run:
@@ -134,6 +134,7 @@ class LoadWorld(World):
                 return execution
             if execution.step == "check":
                 if finish:
+                    self.vendor.finish()
                     self.loads.finish()
                 self.pass_time(execution)
             self.step(execution)
@@ -141,6 +142,8 @@ class LoadWorld(World):
 
     @override
     def invoke(self, execution: Run, step: str, state: dict[str, Any]) -> dict[str, Any]:
+        if not self._is_load(execution):
+            return super().invoke(execution, step, state)
         given: dict[str, Any] = {"ledger": self.ledger(), "landing": self.landing, "site": self.site, "now": self.now}
         if step == "schedule":
             load = loads.start(
@@ -163,8 +166,14 @@ class LoadWorld(World):
     @override
     def _go(self, execution: Run, step: str, answer: dict[str, Any]) -> None:
         super()._go(execution, step, answer)
-        if execution.step == "plan":
+        if execution.step == "plan" and self._is_load(execution):
             execution.step = "publish"
+
+    def _is_load(self, execution: Run) -> bool:
+        """A rerun does not say whose it is, but its run does."""
+        event = execution.event
+        record = self.ledger().run(event["pipeline"], event["rerun"]["run_id"]) if "rerun" in event else None
+        return isinstance(record.work, Load) if record else vendors.kind_of(event) == "load"
 
     @override
     def endings(self) -> Endings:
@@ -179,8 +188,7 @@ class LoadWorld(World):
         )
 
     def _jobs(self, work: Work, /) -> JobConnector:
-        assert isinstance(work, Load)
-        return self.loads
+        return self.loads if isinstance(work, Load) else self.vendor
 
     def settle(self, named: S3Object) -> S3Object:
         if named.key not in self.inbox:

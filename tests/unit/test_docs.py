@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from haul import errors, keys, notices
 from haul.cli.app import app
-from haul.models import ledger
+from haul.models import ledger, vendors
 from haul.models.event import Outcome
 from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.run import Run
@@ -210,6 +210,15 @@ def within(shown: object, whole: object) -> bool:
             return len(shown) == len(whole) and all(map(within, shown, whole))
         case _:
             return shown == whole
+
+
+@pytest.mark.parametrize("vendor", vendors.names())
+def test_every_vendor_has_a_page_under_its_own_name(vendor: str) -> None:
+    page = text(ROOT / "docs" / "vendors" / f"{vendor}.md")
+    title = vendors.title(vendor)
+
+    assert page.startswith(f"# {title}\n")
+    assert f"[{title}](vendors/{vendor}.md)" in text(ROOT / "docs" / "README.md")
 
 
 def test_every_document_of_the_ledger_is_in_the_architecture_page() -> None:

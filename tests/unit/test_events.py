@@ -11,13 +11,14 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from haul import keys
-from haul.models import schemas, vendors
+from haul.models import pipeline_files, schemas, vendors
 from haul.models.base import parse
 from haul.models.event import Event, Source, Start, unreplaced
 from haul.models.symbols import KNOWN
 from haul.models.vendors import action_of
 
 FILES = sorted((Path(__file__).parents[2] / "events").iterdir())
+PIPELINES = sorted((Path(__file__).parents[2] / "infra" / "pipelines").glob("*.yaml"))
 SCHEDULED_AT = "2026-11-22T05:00:00Z"
 
 
@@ -123,3 +124,17 @@ def inner_fields(annotation: Any) -> list[str]:
 
 def test_the_page_has_every_symbol() -> None:
     assert [symbol for symbol in KNOWN if f"`{symbol}" not in PAGE] == []
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_the_sample_of_a_pipeline_is_what_the_pipeline_sends(path: Path) -> None:
+    """Where there is an event and a pipeline of one name, they ask for the same."""
+    pipeline = pipeline_files.settled(path, "")
+    samples = [as_sent(event) for event in whole if read(event)["pipeline"] == path.stem]
+
+    for sample in samples:
+        sent = vendors.checked(parse(Event, pipeline.event()))
+        shown = vendors.checked(parse(Event, sample))
+        assert (sent.vendor, sent.action, sent.connection) == (shown.vendor, shown.action, shown.connection)
+        assert (sent.request, sent.options) == (shown.request, shown.options)
+    assert samples or pipeline.when.manifest, "it has no file in events/"

@@ -38,7 +38,7 @@ def manifest(world: World, pipeline: str = "nightly") -> LoadManifest:
 def test_a_load_waits_for_its_job_publishes_and_tells() -> None:
     world = LoadWorld()
 
-    execution = world.run(world.start())
+    execution = world.run(world.load())
 
     [record] = world.records("nightly")
     assert (execution.status, record.state, record.outcome) == ("SUCCEEDED", RunState.PUBLISHED, Outcome.SUCCEEDED)
@@ -54,7 +54,7 @@ def test_what_failed_at_the_vendor_makes_a_load_partial_and_is_told() -> None:
     report = LoadReport(JobStatus.SUCCEEDED, items=MIXED, partial="1 of 2 tenants failed", family={"extraction": 2})
     world = LoadWorld(report=report)
 
-    world.run(world.start())
+    world.run(world.load())
 
     found = manifest(world)
     assert found.outcome is Outcome.PARTIAL
@@ -69,7 +69,7 @@ def test_what_failed_at_the_vendor_makes_a_load_partial_and_is_told() -> None:
 
 def test_a_load_that_fails_publishes_nothing_and_keeps_what_became_of_each_part() -> None:
     world = LoadWorld(report=LoadReport(JobStatus.SUCCEEDED, items=MIXED[1:], reason="every tenant failed"))
-    execution = world.run(world.start(), until="check")
+    execution = world.run(world.load(), until="check")
     world.loads.finish(JobStatus.FAILED)
 
     world.run(execution, finish=False)
@@ -85,7 +85,7 @@ def test_a_load_that_fails_publishes_nothing_and_keeps_what_became_of_each_part(
 
 def test_a_rerun_of_a_failed_load_submits_once_more() -> None:
     world = LoadWorld()
-    execution = world.run(world.start(), until="check")
+    execution = world.run(world.load(), until="check")
     world.loads.finish(JobStatus.FAILED)
     world.run(execution, finish=False)
     [record] = world.records("nightly")
@@ -100,7 +100,7 @@ def test_a_rerun_of_a_failed_load_submits_once_more() -> None:
 def test_a_rerun_after_a_load_that_succeeded_adopts_it() -> None:
     """Sending it twice would load it twice."""
     world = LoadWorld()
-    execution = world.run(world.start(), until="publish")
+    execution = world.run(world.load(), until="publish")
     world.abort(execution)
     world.rule(execution)
     [record] = world.records("nightly")
@@ -116,7 +116,7 @@ def test_a_rerun_after_a_load_that_succeeded_adopts_it() -> None:
 
 def test_an_aborted_load_is_cancelled_at_the_vendor() -> None:
     world = LoadWorld()
-    execution = world.run(world.start(), until="check")
+    execution = world.run(world.load(), until="check")
 
     world.abort(execution)
     world.rule(execution)
@@ -127,9 +127,9 @@ def test_an_aborted_load_is_cancelled_at_the_vendor() -> None:
 
 def test_two_loads_of_the_same_beside_each_other_are_one_job() -> None:
     world = LoadWorld()
-    first = world.run(world.start(), until="check")
+    first = world.run(world.load(), until="check")
 
-    second = world.run(world.start(), finish=False, until="check")
+    second = world.run(world.load(), finish=False, until="check")
 
     assert second.status == "SUCCEEDED"
     assert second.state["outcome"] == "JOINED"
@@ -139,10 +139,10 @@ def test_two_loads_of_the_same_beside_each_other_are_one_job() -> None:
 
 def test_the_next_night_loads_again() -> None:
     world = LoadWorld()
-    world.run(world.start())
+    world.run(world.load())
     world.pass_hours(24)
 
-    world.run(world.start())
+    world.run(world.load())
 
     assert len(world.loads.jobs) == 2
     assert world.outcomes("nightly") == [Outcome.SUCCEEDED] * 2
@@ -154,7 +154,7 @@ def test_the_next_night_loads_again() -> None:
 def test_a_lost_reply_leaves_a_load_in_doubt_until_the_deadline() -> None:
     world = LoadWorld(submit_faults=["lost-reply"])
 
-    execution = world.run(world.start(limits={"deadline": "PT1H"}))
+    execution = world.run(world.load(limits={"deadline": "PT1H"}))
 
     assert (execution.status, execution.error) == ("FAILED", "SubmissionInDoubtError")
     assert len(world.loads.jobs) == 1
@@ -163,7 +163,7 @@ def test_a_lost_reply_leaves_a_load_in_doubt_until_the_deadline() -> None:
 def test_the_one_job_of_its_kind_that_began_meanwhile_is_taken_for_ours() -> None:
     world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-reply"])
 
-    world.run(world.start())
+    world.run(world.load())
 
     assert manifest(world).job.id == "j1"
     assert len(world.loads.jobs) == 1
@@ -171,7 +171,7 @@ def test_the_one_job_of_its_kind_that_began_meanwhile_is_taken_for_ours() -> Non
 
 def test_of_several_jobs_of_its_kind_none_is_taken_for_ours() -> None:
     world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-reply"])
-    execution = world.run(world.start(limits={"deadline": "PT1H"}), until="check")
+    execution = world.run(world.load(limits={"deadline": "PT1H"}), until="check")
     world.loads.make({}, "a person")
 
     world.run(execution)
@@ -182,8 +182,8 @@ def test_of_several_jobs_of_its_kind_none_is_taken_for_ours() -> None:
 
 def test_a_job_that_another_run_made_is_not_taken_for_ours() -> None:
     world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-request"])
-    ours = world.run(world.start(limits={"deadline": "PT2H"}), until="check")
-    other = world.run(world.start("other", request={"what": "something else"}), until="check")
+    ours = world.run(world.load(limits={"deadline": "PT2H"}), until="check")
+    other = world.run(world.load("other", request={"what": "something else"}), until="check")
 
     world.step(ours)
 
@@ -194,7 +194,7 @@ def test_a_job_that_another_run_made_is_not_taken_for_ours() -> None:
 def test_a_job_that_was_never_made_is_submitted_once_the_vendor_would_list_it() -> None:
     world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-request"])
 
-    world.run(world.start())
+    world.run(world.load())
 
     assert manifest(world).job.submissions == 2
     assert len(world.loads.jobs) == 1
@@ -211,7 +211,7 @@ def awaiting(**more: Any) -> LoadReport:
 
 def test_a_load_is_not_over_while_children_should_still_appear() -> None:
     world = LoadWorld(report=awaiting(progress="extraction 2 of 2"))
-    execution = world.run(world.start(), until="check")
+    execution = world.run(world.load(), until="check")
     world.loads.finish()
 
     world.step(execution)
@@ -224,7 +224,7 @@ def test_children_that_never_appear_are_not_waited_for_for_ever() -> None:
     world = LoadWorld(report=awaiting(partial="1 extraction never appeared"))
     begun = world.now
 
-    world.run(world.start())
+    world.run(world.load())
 
     assert manifest(world).outcome is Outcome.PARTIAL
     assert world.now - begun >= timedelta(minutes=20)
@@ -232,7 +232,7 @@ def test_children_that_never_appear_are_not_waited_for_for_ever() -> None:
 
 def test_the_time_for_children_to_appear_begins_anew_when_one_does() -> None:
     world = LoadWorld(report=awaiting())
-    execution = world.run(world.start(), until="check")
+    execution = world.run(world.load(), until="check")
     world.loads.finish()
     world.step(execution)
     since = execution.state["awaited_since"]
@@ -305,7 +305,7 @@ def test_an_object_that_is_gone_is_said_to_be_so_and_nothing_is_sent() -> None:
 def test_a_load_that_sends_needs_something_to_send() -> None:
     world = LoadWorld()
 
-    execution = world.run(world.start(action="import"))
+    execution = world.run(world.load(action="import"))
 
     assert execution.error == "InvalidEventError"
     assert execution.cause == "source: missing; import sends an object, or a dataset of a manifest"
@@ -321,7 +321,7 @@ def test_a_dataset_of_an_exports_manifest_is_sent() -> None:
     for file in exporting.ledger().files("people", exported.run_id):
         world.inbox[file.key] = file.key.encode()
 
-    world.run(world.start("imports", action="import", source={"manifest": {"bucket": "landing", "key": key}}))
+    world.run(world.load("imports", action="import", source={"manifest": {"bucket": "landing", "key": key}}))
 
     sent = manifest(world, "imports").objects
     assert [each.key.rpartition("/")[2] for each in sent] == ["T_part0.csv.gz", "T_part1.csv.gz"]
@@ -329,12 +329,12 @@ def test_a_dataset_of_an_exports_manifest_is_sent() -> None:
 
 
 def test_an_event_for_the_other_flow_is_refused() -> None:
-    world = LoadWorld()
+    world = World()
 
-    execution = world.run(world.start(action="export", request={"version": "1"}))
+    execution = world.run(world.start(action="load", request={"what": "all of it"}))
 
     assert execution.error == "InvalidEventError"
-    assert execution.cause == "action: export is the export flow's, and this is the load flow"
+    assert execution.cause == "action: load is the load flow's, and this is the export flow"
 
 
 def test_a_state_survives_its_way_through_json() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from haul.errors import SourceGoneError, VendorUnavailableError
 from haul.multipart import File, Multipart, Part, TextSource
 from haul.rest import Dialect, Rest
-from infra.local.vendors.liquid.forms import multipart
+from infra.local.vendors.forms import multipart
 from infra.local.vendors.server import Bytes, LocalServer, Reply, Request
 
 

@@ -17,7 +17,7 @@ from haul.models.event import RunId
 from haul.models.ledger import PipelineRecord
 from haul.models.run import Run
 from haul.notices import console_link
-from haul.ports import Connect, ExecutionState, ReadCredential, Site, Store
+from haul.ports import Connect, ConnectLoad, ExecutionState, Landing, Objects, ReadCredential, Site, Store
 from haul.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -61,6 +61,9 @@ class Deployment:
     flow: Flow
     vault: Vault
     connect: Connect
+    connect_load: ConnectLoad
+    objects: Objects
+    landing: Landing
     who: Callable[[], str]
     clock: Callable[[], datetime]
     pause: Callable[[float], None]
@@ -134,6 +137,9 @@ def find(environment: str) -> Deployment:
         ),
         vault=SecretsManagerVault(wiring.client("secretsmanager")),
         connect=wiring.connect,
+        connect_load=wiring.connect_load,
+        objects=wiring.objects(),
+        landing=wiring.landing(),
         who=_caller,
         clock=wiring.now,
         pause=time.sleep,

@@ -70,7 +70,7 @@ def _patients(connection: str | None, vendor: str | None, deployment: Deployment
     found: dict[tuple[str, str, str], Patient] = {}
     for name, record in deployment.pipelines().items():
         event = record.event
-        options = event.get("options", {})
+        options = vendors.options_of_account(event)
         key = (event["connection"], event["vendor"], str(options.get("target_tenant")))
         known = found.get(key)
         found[key] = Patient(key[0], key[1], options, (*(known.pipelines if known else ()), name))

@@ -12,7 +12,8 @@ from haul.models.work import Job, Work
 class PlanRef(Document):
     """Where the plan is: too long for a state, so it lies in the ledger.
 
-    `key` holds the list of items that the map reads, `contents_key` what the result consists of.
+    `key` holds the list of items that the map reads, `contents_key` what the result consists of. `ranges` is how many
+    connections a child may open for one file.
     """
 
     bucket: str
@@ -21,6 +22,7 @@ class PlanRef(Document):
     files: int
     items: int
     concurrency: int
+    ranges: int = 1
 
 
 class Export(Work):
@@ -134,7 +136,10 @@ class PlanItem(Document):
 
 
 class Download(Document):
-    """Input of one child of the map: whose run, where to ask, and what to land."""
+    """Input of one child of the map: whose run, where to ask, and what to land.
+
+    `turn` counts the invocations that went before it, each of which ended before its files did.
+    """
 
     run_id: str
     pipeline: str
@@ -147,3 +152,4 @@ class Download(Document):
     link: bool = False
     plan: PlanRef
     item: PlanItem
+    turn: int = 0

@@ -8,7 +8,7 @@ from pydantic import Field
 from haul.models.base import Document, Duration, Instant
 from haul.models.event import Outcome
 from haul.models.export import Export
-from haul.models.landed import LandedFile
+from haul.models.landed import LandedFile, Progress
 from haul.models.load import Load
 from haul.models.work import ErrorRecord
 
@@ -76,6 +76,8 @@ class FileRecord(LedgerDocument):
     """One file of a run, over all attempts. `upload_id` is of the multipart upload in progress.
 
     `result_id` is the vendor's result it came from: a later attempt keeps the file only if it has the same one.
+    `token` names the invocation that works on the file: only with it may `progress` and `upload_id` be changed.
+    `paused` says that an invocation's time ended inside the file, `restarts` how often its bytes were lost by that.
     """
 
     n: int
@@ -83,7 +85,11 @@ class FileRecord(LedgerDocument):
     result_id: str | None = None
     state: FileState
     tries: int = 0
+    token: str | None = None
     upload_id: str | None = None
+    progress: Progress | None = None
+    paused: bool = False
+    restarts: int = 0
     landed: LandedFile | None = None
     error: ErrorRecord | None = None
     seconds: float = 0.0

@@ -29,6 +29,8 @@ class FakeLoadRequest(Written):
     what: Annotated[str, Symbols("@upstream.run_id")]
 
 
+TITLE = "Fake"
+
 ACTIONS = {
     "export": Action("export", FakeRequest, FakeOptions),
     "load": Action("load", FakeLoadRequest, FakeOptions),

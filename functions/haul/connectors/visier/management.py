@@ -19,13 +19,11 @@ from typing import Any, Literal, Protocol
 from urllib.parse import quote, quote_plus, urlencode
 
 from haul.connectors.visier import management_replies as replies
-from haul.connectors.visier.client import VisierClient
+from haul.connectors.visier.calls import VisierCalls
 from haul.connectors.visier.replies import VisierReply, read
 from haul.errors import InvalidSecretError, UnexpectedResponseError
 from haul.rest import Reply
 
-SCOPE = "read write"
-"""What an OAuth login needs for these calls."""
 _API = "/v1/op"
 _PAGE = 1000
 _TRUNCATED = 206
@@ -33,10 +31,10 @@ _PARAMS = "AuthParams"
 
 
 class VisierManagement:
-    """Data versions, uploads, connectors and credentials, over the login of `client`."""
+    """Data versions, uploads, connectors and credentials, over the login of `calls`, which may write."""
 
-    def __init__(self, client: VisierClient, *, page_size: int = _PAGE) -> None:
-        self._client = client
+    def __init__(self, calls: VisierCalls, *, page_size: int = _PAGE) -> None:
+        self._calls = calls
         self._page_size = page_size
 
     # Data versions
@@ -95,7 +93,7 @@ class VisierManagement:
             "dataProviderAuthParams": checked_content(content),
             "dataProviderBasicInformation": {"displayName": name, "description": description},
         }
-        reply = self._client.call(
+        reply = self._calls.call(
             "POST",
             _with(f"{_API}/data-connector-credentials", {"tenantCode": tenant}),
             form=_form(model),
@@ -106,11 +104,11 @@ class VisierManagement:
 
     def delete_credential(self, credential: str, *, tenant: str | None = None) -> None:
         path = f"{_API}/data-connector-credentials/{quote(credential, safe='')}"
-        self._client.call("DELETE", _with(path, {"tenantCode": tenant}), fresh_connection=True)
+        self._calls.call("DELETE", _with(path, {"tenantCode": tenant}), fresh_connection=True)
 
     def assign(self, connector: str, credential: str, tenants: Sequence[str]) -> replies.Results:
         wanted = [{"tenantCode": tenant, "credentialId": credential} for tenant in tenants]
-        reply = self._client.call(
+        reply = self._calls.call(
             "POST",
             f"{_API}/data-connectors/assignCredentials",
             body={"connectors": [{"connectorId": connector, "tenants": wanted}]},
@@ -121,7 +119,7 @@ class VisierManagement:
     # Calls
 
     def _write(self, method: str, path: str, model: Mapping[str, Any]) -> replies.Results:
-        reply = self._client.call(method, f"{_API}/{path}", form=_form(model), fresh_connection=True)
+        reply = self._calls.call(method, f"{_API}/{path}", form=_form(model), fresh_connection=True)
         return self._read(replies.Results, reply)
 
     def _of_tenants[M: VisierReply](
@@ -149,7 +147,7 @@ class VisierManagement:
         limit = {"limit": self._page_size} if paged else {}
         while True:
             at = {**limit, "start": start} if start or paged else {}
-            reply = self._client.call("GET", _with(path, {**query, **at}))
+            reply = self._calls.call("GET", _with(path, {**query, **at}))
             page = self._read(model, reply)
             there = items(page)
             if there and there == before:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from haul.connectors.visier.management import VisierManagement
 from haul.connectors.visier.management_replies import Credential, Done, Results, TenantUploads, TenantVersions
 from haul.models.event import Outcome
-from haul.models.vendors.visier import (
+from haul.models.vendors.visier.operations import (
     AssignCredential,
     ChooseUploads,
     CreateCredential,

@@ -1,7 +1,8 @@
 """What each vendor's actions take: one module per vendor, found by its name.
 
-A module has `ACTIONS`, name of the action to its `Action`, `OPERATIONS`, name of the operation to its `OperationKind`,
-and `SECRET`, the fields of a connection's secret. Nothing else names a vendor here, so a new vendor is a new module.
+A module has `TITLE`, what the vendor calls itself, `ACTIONS`, name of the action to its `Action`, `OPERATIONS`, name of
+the operation to its `OperationKind`, and `SECRET`, the fields of a connection's secret. Nothing else names a vendor
+here, so a new vendor is a new module.
 """
 
 import importlib
@@ -65,6 +66,12 @@ class SecretField:
 def names() -> list[str]:
     """Every vendor that has a module here."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def title(vendor: str) -> str:
+    """What a vendor calls itself, for people to read; a name that is no vendor's stays as it is."""
+    found: str = _module(vendor).TITLE if vendor in names() else vendor
+    return found
 
 
 def actions(vendor: str) -> dict[str, Action]:
@@ -132,6 +139,12 @@ def kind_of(event: Mapping[str, Any]) -> Literal["export", "load"]:
     vendor, action = event.get("vendor"), event.get("action")
     known = actions(vendor) if isinstance(vendor, str) and vendor in names() else {}
     return known[action].kind if action in known else "export"
+
+
+def options_of_account(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of an event by which its connector reads for the same account; an export's understands all."""
+    options: dict[str, Any] = event.get("options", {})
+    return options if kind_of(event) == "export" else {k: v for k, v in options.items() if k == "target_tenant"}
 
 
 def checked(event: Event, *, at: str = "") -> Event:

@@ -177,6 +177,8 @@ class SegmentExportOptions(Written):
     ] = True
 
 
+TITLE = "Adobe Experience Platform"
+
 ACTIONS = {"segment-export": Action("export", SegmentExportRequest, SegmentExportOptions)}
 
 SECRET = (

@@ -1,28 +1,19 @@
 """mediarithmics: query exports."""
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from haul.models.base import Written
 from haul.models.symbols import is_symbol
+from haul.models.threshold import Threshold
 from haul.models.vendors import Action, OperationKind, SecretField
-
-_THRESHOLD = re.compile(r"\d+(\.\d+)?%?", re.ASCII)
 
 
 def _plain(value: str) -> str:
     if is_symbol(value):
         raise ValueError("no symbol is understood here; a value that begins with @ is written @@")
     return value
-
-
-def _threshold(value: str | int) -> str | int:
-    text = str(value)
-    if not _THRESHOLD.fullmatch(text) or ("." in text and "%" not in text):
-        raise ValueError('a share such as "10%", or a number of tasks')
-    return value if isinstance(value, int) or value.endswith("%") else int(value)
 
 
 type Id = Annotated[
@@ -94,19 +85,7 @@ class QueryExportOptions(Written):
         Field(description="when the export of that name has another query: make a new one of that name, or fail"),
     ] = "new-export"
     max_erroneous_tasks: Annotated[
-        Annotated[
-            str | int,
-            AfterValidator(_threshold),
-            WithJsonSchema(
-                {
-                    "anyOf": [
-                        {"type": "string", "pattern": r"^(\d+|\d+(\.\d+)?%)$"},
-                        {"type": "integer", "minimum": 0},
-                    ]
-                }
-            ),
-        ]
-        | None,
+        Threshold | None,
         Field(
             description="how many tasks may go wrong before the run is PARTIAL, a share or a number; without it any",
             examples=["10%", 0],
@@ -120,6 +99,8 @@ class QueryExportOptions(Written):
         Field(ge=0, le=3, description="how many further executions to start where a failed one is_retryable"),
     ] = 0
 
+
+TITLE = "mediarithmics"
 
 ACTIONS = {"query-export": Action("export", QueryExportRequest, QueryExportOptions)}
 

@@ -18,21 +18,13 @@ from urllib.parse import unquote
 
 from infra.local.vendors.server import Reply, Request
 from infra.local.vendors.simulator import json_reply
+from infra.local.vendors.visier.jobs import ADMINISTRATING as OWN
+from infra.local.vendors.visier.jobs import RefusedError
 
-OWN = "WFF_j1r"
-"""The administrating tenant, whose user calls. Analytic tenants are `WFF_j1r~...`."""
 _API = "/v1/op"
 _MOST = 1000
 _CONNECTOR = "5f6ac4e0-3a1b-4f0e-9d0b-2a7f0c1d9e11"
 _CREDENTIAL = "0c7d2a55-8a34-4b1e-b7a0-6a0d5b9f4c22"
-
-
-class RefusedError(Exception):
-    """A call that is refused as a whole."""
-
-    def __init__(self, status: int, code: str, text: str) -> None:
-        super().__init__(text)
-        self.status, self.code, self.text = status, code, text
 
 
 @dataclass

@@ -9,7 +9,8 @@
     GET  /v1alpha/data/data-version-exports/exports/{exportUuid}
     GET  /v1alpha/data/data-version-exports/exports/{exportUuid}/files/{fileId}    and /file/{fileId}
 
-User name, password, api key, vanity name, OAuth client and its secret are `demo`, unless knobs say otherwise.
+and the jobs of `infra.local.vendors.visier.jobs`. User name, password, api key, vanity name, OAuth client and its
+secret are `demo`, unless knobs say otherwise.
 """
 
 import argparse
@@ -39,7 +40,8 @@ from infra.local.vendors.simulator import (
     ranged,
 )
 from infra.local.vendors.visier.exports import ColumnSet, ExportContent, ExportFile, Shape, contents, sha256
-from infra.local.vendors.visier.management import Management, RefusedError
+from infra.local.vendors.visier.jobs import Host, JobHandling, RefusedError
+from infra.local.vendors.visier.management import Management
 from infra.local.vendors.visier.scenarios import SCENARIOS, VisierKnobs
 from infra.local.vendors.visier.tables import NUMBERS, Column
 
@@ -129,6 +131,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
 
     def __init__(self, *, port: int = 0, scenario: str = "success-full", **knobs: object) -> None:
         self._number = 0
+        self.loads = JobHandling(Host(lambda: self._knobs, lambda: self._clock, lambda: self._frozen, self.publish))
         super().__init__(VisierKnobs, port=port, scenario=scenario, given=knobs)
         self._forget()
 
@@ -151,6 +154,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
         self._submitted = Counter[tuple[str, str]]()
         self._tokens: dict[str, float] = {}
         self._frozen = False
+        self.loads.forget()
         listed = NUMBERS[: self._knobs.published]
         knobs = self._knobs
         self.management = Management(
@@ -290,6 +294,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
                 "take it off the list",
                 lambda told: self.withdraw(told.where["number"]),
             ),
+            *self.loads.admin_routes(),
             AdminRoute("POST", "/tokens/expire", "refuse all tokens so far", lambda _: self.invalidate_tokens()),
         ]
 
@@ -396,6 +401,8 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
         with self._lock:
             if (managed := self.management.answer(request)) is not None:
                 return managed
+        if reply := self.loads.answer(request, tenant):
+            return reply
         return json_reply(200, self._trimmed(self._document(call, request, tenant)))
 
     def _document(self, call: str, request: Request, tenant: str) -> dict[str, object]:
