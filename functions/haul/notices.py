@@ -293,7 +293,7 @@ def taken_in(manifest: LoadManifest) -> list[str]:
     several = tenants > 1 or any(item.tenant for item in manifest.items)
     of = f"{totals.succeeded:,} of " if totals.failed else ""
     counted = [f"{of}{_plural(tenants, 'tenant')}"] if several else []
-    return counted + ([f"{totals.records:,} records"] if totals.records is not None else [])
+    return counted + ([_plural(totals.records, "record")] if totals.records is not None else [])
 
 
 def _verb(run: Run) -> str:
