@@ -7,7 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from typer.testing import CliRunner
 
+from haul.cli.app import app
 from infra.local.stack import Execution, Stack
 from infra.local.vendors.visier import VisierSimulator
 from tests.flow.conftest import connect, new_simulator, unique
@@ -66,14 +68,20 @@ class Teller:
         _ = self.told[story].end
 
 
+def new_credential(stack: Stack) -> str:
+    """Keep what a credential holds as a secret; its name as operations take it."""
+    name = f"ukg-{uuid4().hex[:6]}"
+    stack.secrets.create_secret(
+        Name=f"haul-credential/{stack.environment}/{name}",
+        SecretString=json.dumps({"provider": "UKG", "ultimateAuthParams": {"apiKey": KEY}}),
+    )
+    return name
+
+
 @pytest.fixture(scope="module")
 def told(stack: Stack) -> Iterator[dict[str, Told]]:
     teller = Teller(stack)
-    secret = f"ukg-{uuid4().hex[:6]}"
-    stack.secrets.create_secret(
-        Name=f"haul-credential/{stack.environment}/{secret}",
-        SecretString=json.dumps({"provider": "UKG", "ultimateAuthParams": {"apiKey": KEY}}),
-    )
+    secret = new_credential(stack)
     teller.tell("a read", "list-uploads", tenant=[C7O], number=1)
     teller.tell("a partial change", "exclude-uploads", tenant=[C7O], upload_time=TIMES)
     teller.tell("a change that does nothing", "exclude-uploads", tenant=[C7O], upload_time=TIMES[1:])
@@ -144,3 +152,17 @@ def test_a_credential_reaches_the_vendor_and_nothing_else(told: dict[str, Told],
     assert made.visier.management.tenants[C7O].credentials[-1].content == {"apiKey": KEY}
     assert "operation ended" in written
     assert KEY not in written
+
+
+def test_a_person_makes_a_credential_of_a_secret_too(stack: Stack, visier: VisierSimulator, connection: str) -> None:
+    secret = new_credential(stack)
+    call = ["call", "visier", "create-credential", "--connection", connection, "--tenant", C7O]
+
+    made = CliRunner().invoke(app, [*call, "--secret", secret, "--name", "UKG", "--yes"])
+    gone = CliRunner().invoke(app, [*call, "--secret", f"{secret}-not", "--name", "UKG", "--yes"])
+
+    assert made.exit_code == 0, made.output
+    assert visier.management.tenants[C7O].credentials[-1].content == {"apiKey": KEY}
+    assert KEY not in made.output
+    assert gone.exit_code == 1
+    assert f"secret: there is no secret haul-credential/{stack.environment}/{secret}-not" in gone.stderr
