@@ -62,9 +62,13 @@ class Member:
         return self.status in _LIVE
 
     @property
+    def called(self) -> str:
+        return f"{self.kind} job" if self.kind else "job"
+
+    @property
     def why(self) -> str:
         """Visier's own message, or what is known without one."""
-        return self.message or f"its {self.kind or 'job'} {self.id} ended as {self.word}"
+        return self.message or f"its {self.called} {self.id} ended as {self.word}"
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,7 @@ def _verdict(
     if not items:
         if parent.status is JobStatus.SUCCEEDED:
             return JobStatus.FAILED, f"Visier made nothing of it: {missing.text or 'no job followed'}", None
-        return parent.status, f"the {parent.kind or 'job'} {parent.id} ended as {parent.word}", None
+        return parent.status, f"the {parent.called} {parent.id} ended as {parent.word}", None
     cancelled = all(item.outcome is Outcome.CANCELLED for item in bad)
     return (JobStatus.CANCELLED if cancelled else JobStatus.FAILED), _tenants(bad, len(items)), None
 
@@ -263,4 +267,4 @@ def _progress(parent: Member, others: Sequence[Member], wanted: Wanted) -> str:
         stage = f" ({stages[0][0]} {stages[0][1]})" if stages else ""
         parts.append(f"{kind} {len(jobs) - len(live)} of {total}{stage}")
     failed = sum(job.status is JobStatus.FAILED for job in others)
-    return ", ".join([*(parts or [f"{parent.kind or 'job'} {parent.word}"]), *([f"{failed} failed"] if failed else [])])
+    return ", ".join([*(parts or [f"{parent.called} {parent.word}"]), *([f"{failed} failed"] if failed else [])])

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from haul.errors import InvalidEventError
 from haul.models.base import Written, nearest, parse
 from haul.models.event import Event
+from haul.models.symbols import FILE, symbols_in
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,11 @@ def checked(event: Event, *, at: str = "") -> Event:
         InvalidEventError: naming each wrong field, its value and what is allowed.
     """
     action = action_of(event)
-    request = parse(action.request, event.request, at=f"{at}.request" if at else "request")
+    place = f"{at}.request" if at else "request"
+    for field, symbol in symbols_in(event.request, place):
+        if symbol.startswith(FILE):
+            raise InvalidEventError(f"{field}: only a pipeline file names a file, an event is whole (found {symbol})")
+    request = parse(action.request, event.request, at=place)
     options = parse(action.options, event.options, at=f"{at}.options" if at else "options")
     return event.model_copy(update={"request": _dump(request), "options": _dump(options, whole=True)})
 

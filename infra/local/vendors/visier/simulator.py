@@ -392,9 +392,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             _must_accept(request, "application/json")
             return self._authorize(request)
         tenant = self._check_caller(request)
-        if request.method == "GET" and (
-            found := re.fullmatch(rf"{_API}/exports/([^/]+)/(files?)/([^/]+)", request.path)
-        ):
+        if found := re.fullmatch(rf"GET {_API}/exports/([^/]+)/(file|files)/([^/]+)", call):
             _must_accept(request, "application/gzip", "application/json")
             return self._download(request, tenant, *found.groups())
         _must_accept(request, "application/json")
