@@ -39,6 +39,7 @@ _DOCTOR = "haul doctor {connection} --env {environment}"
 ADVICE: dict[str, str] = {
     "RateLimitedError": _RERUN + "      (later is better: the vendor wanted us slower)",
     "VendorUnavailableError": _RERUN + "      (when the vendor answers again)",
+    "UnreachableError": "start the operation again      (nothing was sent)",
     "LedgerBusyError": _RERUN,
     "TruncatedFileError": _RERUN + "      (spends no submission)",
     "CorruptFileError": _RERUN + "      (spends no submission; the same again: add --resubmit)",

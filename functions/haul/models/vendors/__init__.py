@@ -1,7 +1,8 @@
 """What each vendor's actions take: one module per vendor, found by its name.
 
-A module has `TITLE`, what the vendor calls itself, `ACTIONS`, name of the action to its `Action`, and `SECRET`, the
-fields of a connection's secret. Nothing else names a vendor here, so a new vendor is a new module.
+A module has `TITLE`, what the vendor calls itself, `ACTIONS`, name of the action to its `Action`, `OPERATIONS`, name of
+the operation to its `OperationKind`, and `SECRET`, the fields of a connection's secret. Nothing else names a vendor
+here, so a new vendor is a new module.
 """
 
 import importlib
@@ -29,6 +30,28 @@ class Action:
     request: type[Written]
     options: type[Written]
     takes_source: bool = False
+
+
+class NoParameters(Written):
+    """Parameters of an operation that takes none."""
+
+
+@dataclass(frozen=True)
+class OperationKind:
+    """A vendor call that answers at once, as everybody may know it: flow, command line and schema.
+
+    Attributes:
+        summary: what it answers or does, for a list.
+        parameters: the schema of what people write about it.
+        changes: it changes something at the vendor, so it is shown before, asked about, and never repeated blindly.
+        handles_credentials: it makes, removes or assigns credentials that the vendor keeps: a function of its own runs
+            it, where the environment has that function at all.
+    """
+
+    summary: str
+    parameters: type[Written] = NoParameters
+    changes: bool = False
+    handles_credentials: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +83,28 @@ def actions(vendor: str) -> dict[str, Action]:
     """
     found: dict[str, Action] = _module(vendor).ACTIONS
     return found
+
+
+def operations(vendor: str) -> dict[str, OperationKind]:
+    """What `vendor` answers at once.
+
+    Raises:
+        InvalidEventError: there is no such vendor.
+    """
+    found: dict[str, OperationKind] = getattr(_module(vendor), "OPERATIONS", {})
+    return found
+
+
+def operation(vendor: str, name: str) -> OperationKind:
+    """Look up an operation.
+
+    Raises:
+        InvalidEventError: the vendor is unknown, or has no such operation.
+    """
+    known = operations(vendor)
+    if name not in known:
+        raise InvalidEventError(f'operation: "{name}" is unknown to {vendor}{nearest(name, known)}')
+    return known[name]
 
 
 def secret_fields(vendor: str) -> tuple[SecretField, ...]:
