@@ -4,6 +4,7 @@
     ├── TransientError                    try again later
     │   ├── RateLimitedError
     │   ├── VendorUnavailableError
+    │   ├── UnreachableError
     │   ├── LedgerBusyError
     │   └── DamagedFileError              a download that has to be made again
     │       ├── TruncatedFileError
@@ -92,6 +93,10 @@ class VendorUnavailableError(TransientError):
     def __init__(self, message: str, *, sent: bool = True) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+class UnreachableError(TransientError):
+    """What would change something at the vendor was certainly not sent, so it may be tried again."""
 
 
 class LedgerBusyError(TransientError):

@@ -39,6 +39,7 @@ _DOCTOR = "haul doctor {connection} --env {environment}"
 ADVICE: dict[str, str] = {
     "RateLimitedError": _RERUN + "      (later is better: the vendor wanted us slower)",
     "VendorUnavailableError": _RERUN + "      (when the vendor answers again)",
+    "UnreachableError": "start the operation again      (nothing was sent)",
     "LedgerBusyError": _RERUN,
     "TruncatedFileError": _RERUN + "      (spends no submission)",
     "CorruptFileError": _RERUN + "      (spends no submission; the same again: add --resubmit)",
@@ -294,7 +295,7 @@ def taken_in(manifest: LoadManifest) -> list[str]:
     several = tenants > 1 or any(item.tenant for item in manifest.items)
     of = f"{totals.succeeded:,} of " if totals.failed else ""
     counted = [f"{of}{_plural(tenants, 'tenant')}"] if several else []
-    return counted + ([f"{totals.records:,} records"] if totals.records is not None else [])
+    return counted + ([_plural(totals.records, "record")] if totals.records is not None else [])
 
 
 def _verb(run: Run) -> str:

@@ -162,6 +162,7 @@ class Rest:
         what = f"{self._dialect.vendor} {method} {path}"
         session = new_session() if fresh_connection else self._session
         kind = {} if upload is None else {"Content-Type": upload.content_type}
+        connect, read = self._timeout
         try:
             response = session.request(
                 method,
@@ -171,7 +172,8 @@ class Rest:
                 data=form if upload is None else upload,
                 auth=_as_given,
                 allow_redirects=False,
-                timeout=(self._timeout[0], read_seconds or self._timeout[1]),
+                # Sending counts as connecting, and a server may store one piece before it takes the next.
+                timeout=(connect if upload is None else read, read_seconds or read),
                 stream=peek or at_most is not None,
             )
             body = _read(response, at_most=0 if peek else at_most)

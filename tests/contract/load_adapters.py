@@ -8,6 +8,7 @@ from haul import connectors
 from haul.ports import LoadConnector, Source
 from infra.local.vendors.simulator import VendorSimulator
 from infra.local.vendors.visier import VisierSimulator
+from tests.contract.adapters import Liquid
 from tests.fakes.secret import FakeSecret
 
 
@@ -148,7 +149,48 @@ class VisierUpload(_Visier):
     poll = "/op/jobs/receiving-jobs/[^/]+$"
 
 
+class LiquidImport:
+    """A community as its exports know it, and an import of CSV."""
+
+    request: Mapping[str, Any] = {
+        "jobName": "from-s3",
+        "itemType": "Attendee",
+        "contentType": "plain/text",
+        "headerRow": True,
+        "merge": True,
+    }
+    source: Source | None = BytesSource("attendees.csv", b"id,lastName\n" + b"N1,Curie\n" * 1000)
+    submission = "/batch/import$"
+    poll = Liquid.poll
+    login = Liquid.login
+    unknown_status = Liquid.unknown_status
+
+    def __init__(self) -> None:
+        self._community = Liquid()
+        self.simulator = self._community.simulator
+        self.secret = self._community.secret
+
+    def connect(self, options: Mapping[str, Any] | None = None) -> LoadConnector:
+        return connectors.connect_load("liquid", "import", self.secret, options or {})
+
+    def rotate(self) -> Mapping[str, str]:
+        return self._community.rotate()
+
+    def expire_tokens(self) -> None:
+        self._community.expire_tokens()
+
+    def jobs(self) -> int:
+        return self._community.jobs()
+
+    def confidential(self) -> Sequence[str]:
+        return self._community.confidential()
+
+    def error(self, text: str) -> Mapping[str, Any]:
+        return self._community.error(text)
+
+
 LOAD_ADAPTERS: Mapping[tuple[str, str], Callable[[], LoadAdapter]] = {
+    ("liquid", "import"): LiquidImport,
     ("visier", "extract-and-load"): VisierExtractAndLoad,
     ("visier", "extraction-job"): VisierExtraction,
     ("visier", "processing-job"): VisierProcessing,

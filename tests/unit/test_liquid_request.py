@@ -88,7 +88,7 @@ def test_an_empty_query_does_not_stand_in_the_way_of_filters() -> None:
             "request.contentType: input should be 'application/json' or 'plain/text' (found \"text/plain\")",
         ),
         ({"merge": "True"}, 'request.merge: input should be a valid boolean (found "True")'),
-        ({"rowHeader": True}, "request.rowHeader: unknown field; did you mean headerRow?"),
+        ({"rowHeader": True}, "request.rowHeader: unknown field; known here: contentType, headerRow, "),
     ],
 )
 def test_a_wrong_import_is_named(changes: dict[str, Any], message: str) -> None:

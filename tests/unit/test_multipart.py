@@ -1,6 +1,7 @@
 """A form with files, as a server reads it that knows nothing of ours."""
 
 import socket
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -176,6 +177,31 @@ def test_an_upload_that_broke_off_is_not_in_doubt() -> None:
             rest.call("POST", "/import", upload=body)
 
     assert not broken.value.sent
+
+
+def test_a_server_that_takes_its_time_for_a_piece_gets_the_next_one_all_the_same() -> None:
+    """It reads nothing for longer than a connection may take to be made."""
+    paused = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        accepted, _ = listener.accept()
+        with accepted, accepted.makefile("rb") as stream:
+            paused.wait(1)
+            head = dict(line.split(b": ") for line in iter(stream.readline, b"\r\n") if b": " in line)
+            left = int(head[b"Content-Length"])
+            while left and (piece := stream.read(min(left, 1 << 20))):
+                left -= len(piece)
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        rest = Rest(f"http://127.0.0.1:{listener.getsockname()[1]}", Dialect("Acme"), timeout=(0.2, 30))
+
+        reply = rest.call("POST", "/import", upload=Multipart([("file", File(Pieces([bytes(64 << 20)]), "text/csv"))]))
+
+        thread.join()
+    assert reply.json() == {}
 
 
 @pytest.mark.parametrize("status", [500, 503])

@@ -6,7 +6,9 @@ import pytest
 
 from haul.cli import documents
 from haul.errors import InvalidEventError
-from haul.models import pipeline_files
+from haul.models import pipeline_files, vendors
+from haul.models.base import parse
+from haul.models.event import Event
 from infra import triggers
 
 PIPELINE = """
@@ -79,6 +81,19 @@ def test_a_file_that_cannot_be_put_in_is_refused_by_file_and_field(folder: Path,
 
     assert str(synth.value) == f"infra/pipelines/attendees.yaml: request.template: @file:{name}: {said}"
     assert str(typed.value) == f"{folder}/attendees.yaml: request.template: @file:{name}: {said}"
+
+
+def test_an_event_names_no_file(folder: Path) -> None:
+    """What an execution is started with stands for nothing that lies elsewhere."""
+    [pipeline] = triggers.read_all("prod", folder)
+    event = pipeline.event() | {"request": {**pipeline.request, "template": "@file:liquid/attendee.vm"}}
+
+    with pytest.raises(InvalidEventError) as refused:
+        vendors.checked(parse(Event, event))
+
+    assert str(refused.value) == (
+        "request.template: only a pipeline file names a file, an event is whole (found @file:liquid/attendee.vm)"
+    )
 
 
 def test_no_function_reads_a_pipeline_file() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from haul.adapters.refusals import code_of, status_of
 from haul.errors import LedgerBusyError, SourceGoneError, SourceNotReadableError
@@ -23,6 +23,7 @@ _BREAKS_IN_A_ROW = 3
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 _GONE = {http.HTTPStatus.NOT_FOUND, http.HTTPStatus.METHOD_NOT_ALLOWED}
 """Not there, or a delete marker."""
+_NO_VERSION_ID = "InvalidArgument"
 
 
 def open_source(objects: Sequence[S3Object], options: Mapping[str, Any], client: "S3Client") -> Source:
@@ -103,16 +104,18 @@ class S3Source:
         at, breaks = 0, 0
         while at < self.size:
             begun = at
+            broken: BotoCoreError | None = None
             try:
                 for chunk in self._stream(at):
                     at += len(chunk)
                     yield chunk
             except BotoCoreError as error:
-                breaks = 1 if at > begun else breaks + 1
-                if breaks >= _BREAKS_IN_A_ROW:
-                    self._refuse(error)
+                broken = error
             except ClientError as error:
                 self._refuse(error)
+            breaks = 1 if at > begun else breaks + 1
+            if breaks >= _BREAKS_IN_A_ROW:
+                self._refuse(broken or IncompleteReadError(actual_bytes=at, expected_bytes=self.size))
 
     def _stream(self, at: int) -> Iterator[bytes]:
         wanted, pin = self._wanted, self._found.pin
@@ -126,11 +129,25 @@ class S3Source:
     def _look(self, pin: _Pin) -> _Found:
         try:
             head = self._s3.head_object(Bucket=self._wanted.bucket, Key=self._wanted.key, **pin)
-        except (ClientError, BotoCoreError) as error:
+        except ClientError as error:
+            self._refuse(self._in_full(error, pin))
+        except BotoCoreError as error:
             self._refuse(error)
         if head.get("StorageClass") in _ARCHIVED and 'ongoing-request="false"' not in head.get("Restore", ""):
             raise SourceNotReadableError(f"{self._where} lies in an archive ({head['StorageClass']}): restore it first")
         return _Found(head["ContentLength"], head["ETag"].strip('"'), _pin(head.get("VersionId"), head["ETag"]))
+
+    def _in_full(self, error: ClientError, pin: _Pin) -> ClientError:
+        """What S3 has against a HEAD that it calls bad: its answer has no body that would say so, a GET's has."""
+        if status_of(error) != http.HTTPStatus.BAD_REQUEST:
+            return error
+        try:
+            self._s3.get_object(Bucket=self._wanted.bucket, Key=self._wanted.key, Range="bytes=0-0", **pin)
+        except ClientError as told:
+            return told
+        except BotoCoreError:
+            return error
+        return error
 
     @property
     def _where(self) -> str:
@@ -148,7 +165,7 @@ class S3Source:
             ) from None
         if status == http.HTTPStatus.PRECONDITION_FAILED:
             raise SourceGoneError(f"{self._where} was written over since: another object is there now") from None
-        if status in _GONE or (status == http.HTTPStatus.BAD_REQUEST and self._wanted.version_id):
+        if status in _GONE or code == _NO_VERSION_ID:
             raise SourceGoneError(f"{self._where} is not there: it was deleted, or its bucket was") from None
         if status == http.HTTPStatus.FORBIDDEN:
             raise SourceNotReadableError(

@@ -17,7 +17,7 @@ from haul.models.event import RunId
 from haul.models.ledger import PipelineRecord
 from haul.models.run import Run
 from haul.notices import console_link
-from haul.ports import Connect, ConnectLoad, ExecutionState, Landing, Objects, Site, Store
+from haul.ports import Connect, ConnectLoad, ExecutionState, Landing, Objects, ReadCredential, Site, Store
 from haul.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -51,7 +51,10 @@ class Vault(Protocol):
 
 @dataclass(frozen=True)
 class Deployment:
-    """What commands work with. `who` names the person, for the record; `pause` lets so many seconds go by."""
+    """What commands work with. `who` names the person, for the record; `pause` lets so many seconds go by.
+
+    `read_credential` is None where the environment allows no operation that handles credentials.
+    """
 
     settings: Settings
     store: Store
@@ -64,6 +67,7 @@ class Deployment:
     who: Callable[[], str]
     clock: Callable[[], datetime]
     pause: Callable[[float], None]
+    read_credential: ReadCredential | None = None
 
     @property
     def environment(self) -> str:
@@ -139,6 +143,7 @@ def find(environment: str) -> Deployment:
         who=_caller,
         clock=wiring.now,
         pause=time.sleep,
+        read_credential=wiring.read_credential if names.get("credential-operations") == "true" else None,
     )
 
 

@@ -110,17 +110,17 @@ def _examine(patient: Patient, deployment: Deployment) -> Iterator[Finding]:
 def _reads(connector: Connector, set_it: str) -> Iterator[Finding]:
     """Make every read that needs nothing: the first one logs in, each needs its right."""
     for name, operation in connector.operations().items():
-        if operation.parameters or operation.changes:
+        if operation.kind.parameters.model_fields or operation.kind.changes:
             continue
         try:
-            answer = operation.run({})
+            answer = operation.run({}).document
         except EXPECTED as error:
             refused = isinstance(error, CredentialsRefusedError)
             yield _unwell(name, error, set_it if refused else "docs/runbook.md has a paragraph on it")
             if refused:
                 return
         else:
-            yield Finding(name, well=True, text=f"{_how_many(answer)} ({operation.summary})")
+            yield Finding(name, well=True, text=f"{_how_many(answer)} ({operation.kind.summary})")
 
 
 def _how_many(answer: Any) -> str:

@@ -14,13 +14,11 @@ from zoneinfo import available_timezones
 from haul.errors import InvalidEventError
 from haul.models import pipeline as pipelines
 from haul.models.pipeline import Pipeline, Schedule
-from haul.models.symbols import symbols_in
+from haul.models.symbols import FILE, symbols_in
 
 FILES = "files"
 LONGEST_FILE = 32 * 1024
 """A request travels twice in an execution's state, as given and as resolved, and the state has 256 KiB."""
-
-_MARK = "@file:"
 
 
 def read_all(folder: Path, environment: str, environments: Collection[str]) -> list[Pipeline]:
@@ -88,10 +86,10 @@ def _with_files(value: Any, at: str, files: Path) -> Any:
         return {name: _with_files(inner, f"{at}.{name}", files) for name, inner in value.items()}
     if isinstance(value, list):
         return [_with_files(inner, f"{at}[{index}]", files) for index, inner in enumerate(value)]
-    if not isinstance(value, str) or not value.startswith(_MARK):
+    if not isinstance(value, str) or not value.startswith(FILE):
         return value
     try:
-        return _text(value.removeprefix(_MARK).strip(), files)
+        return _text(value.removeprefix(FILE).strip(), files)
     except InvalidEventError as error:
         raise InvalidEventError(f"{at}: {value}: {error}") from None
 

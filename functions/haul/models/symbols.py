@@ -31,6 +31,8 @@ KNOWN = (
     "@upstream.run_id",
     "@instant:",
 )
+FILE = "@file:"
+"""No symbol: a pipeline file names a file so, and its text is put in before anything else reads the request."""
 
 
 def is_symbol(value: Any) -> bool:

@@ -17,6 +17,7 @@ from tests.fakes.secret import FakeSecret
 
 BODY = b"EmployeeID,_DiffAction_\n1,+\n"
 NAME = "Employee_part0.csv.gz"
+_HELD = {"_versions", "_ingested"}
 PIPELINES = ROOT / "infra" / "pipelines"
 
 
@@ -76,7 +77,8 @@ def test_a_demo_has_what_it_shows(vendor: str) -> None:
     with shown.simulator as simulator:
         secret = FakeSecret(shown.secret(simulator.url))
         connector = connectors.connect(vendor, secret, {})
-        reads = [read for read in connector.operations().values() if not read.parameters and not read.changes]
+        kinds = ((read, read.kind) for read in connector.operations().values())
+        reads = [read for read, kind in kinds if not kind.parameters.model_fields and not kind.changes]
         assert [read.run({}) for read in reads[:1]]
 
     assert pipeline.vendor == vendor
@@ -89,11 +91,21 @@ def test_a_demo_has_what_it_shows(vendor: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", names())
-def test_the_second_export_has_something_that_the_first_had_not(vendor: str) -> None:
+def test_between_its_exports_a_demo_changes_what_there_is_and_says_what(vendor: str) -> None:
     shown = demo_of(vendor)()
+    before = _there_is(shown)
 
-    assert shown.stock
-    assert shown.change()
+    said = shown.change()
+
+    assert said
+    assert _there_is(shown) != before
+
+
+def _there_is(shown: VendorDemo) -> str:
+    """Everything that a simulator holds, knobs included, but for its machinery."""
+    simulator = shown.simulator
+    held = {name: value for name, value in vars(simulator).items() if name in _HELD}
+    return repr((simulator._knobs, held))
 
 
 @pytest.mark.parametrize("form", demo._READERS)

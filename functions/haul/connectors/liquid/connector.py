@@ -22,7 +22,7 @@ from haul.errors import (
 from haul.models.export import Contents, Dataset, Format, RemoteFile
 from haul.models.vendors.liquid import ExportOptions
 from haul.models.work import Job, JobStatus
-from haul.operations import operation
+from haul.operations import bound
 from haul.ports import Capabilities, Connector, DownloadSource, Found, JobReport, Known, Operation, Prepared
 
 
@@ -160,23 +160,19 @@ class LiquidConnector:
         self._client.cancel(jobs.known_id(job))
 
     def operations(self) -> Mapping[str, Operation]:
-        job = {"job": "the job's id"}
-        return {
-            "token-info": operation(
-                "the user and the community of this connection", lambda _: self._client.token_info()
-            ),
-            "job-status": operation(
-                "where a job stands, without its links",
-                lambda given: _shown(self._client.job(given["job"]), given["job"]),
-                job,
-            ),
-            "cancel-job": operation(
-                "end a job that has not ended",
-                lambda given: _shown(self._client.cancel(given["job"]), given["job"]),
-                job,
-                changes="Cancels the job at LiquidAnalytics; a run that waits for it fails.",
-            ),
-        }
+        return bound(
+            "liquid",
+            {
+                "token-info": lambda _: self._client.token_info(),
+                "job-status": lambda given: _shown(self._client.job(given.job), given.job),
+                "cancel-job": lambda given: _shown(self._client.cancel(given.job), given.job),
+            },
+            previews={
+                "cancel-job": lambda given: (
+                    f"Cancels job {given.job} at LiquidAnalytics; a run that waits for it fails."
+                )
+            },
+        )
 
     def _form(self, request: Mapping[str, Any]) -> dict[str, str]:
         """The request as a form; what is not there is left out."""

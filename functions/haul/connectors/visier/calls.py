@@ -4,7 +4,7 @@ A call is made once; only a 401 is answered with one new login.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,6 +18,8 @@ from haul.errors import HaulError
 from haul.multipart import Multipart
 from haul.rest import Dialect, Reply, new_session
 
+MAY_WRITE = "read write"
+"""The scope that an OAuth login needs for calls that change something; the other login knows no scopes."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ADVICE = {
     401: "the credentials are refused, also after a new login: is the api_key right?",
@@ -45,6 +47,7 @@ class VisierCalls:
         secret: SecretSource,
         *,
         target_tenant: str | None = None,
+        scope: str = "read",
         http: requests.Session | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -52,7 +55,7 @@ class VisierCalls:
         self.target_tenant = target_tenant
         self.budget = CallBudget(clock)
         dialect = Dialect("Visier", problem=_problem, pause=self.budget.pause, advice=ADVICE)
-        self.login = Login(secret, dialect, http=http or new_session(), clock=clock)
+        self.login = Login(secret, dialect, scope=scope, http=http or new_session(), clock=clock)
 
     def call(
         self,
@@ -66,13 +69,15 @@ class VisierCalls:
         read_seconds: float | None = None,
         accept: str = "application/json",
         handled: Collection[int] = (),
+        hide: Iterable[str] = (),
         peek: bool = False,
         fresh_connection: bool = False,
         failure: Callable[[Session, Reply], HaulError | None] = lambda _session, _reply: None,
     ) -> Reply:
         """Call with the login there is, and on a 401 once more with another.
 
-        `failure` says what an answer that is no good means, where it is more than `haul.rest` can know.
+        `hide` are secrets of the call's own. `failure` says what an answer that is no good means, where it is more than
+        `haul.rest` can know.
         """
         whole_path = f"{path}?{urlencode(query)}" if query else path
 
@@ -87,7 +92,7 @@ class VisierCalls:
                 upload=upload,
                 read_seconds=read_seconds,
                 handled=range(300, 600),  # all: the budget wants to see their headers
-                hide=session.secrets,
+                hide=(*session.secrets, *hide),
                 peek=peek,
                 fresh_connection=fresh_connection,
             )

@@ -34,6 +34,7 @@ _STATUS = {
 }
 _LIVE = frozenset({JobStatus.RUNNING, JobStatus.UNKNOWN})
 _MESSAGE = 120
+_KEPT = 500
 _WORD = 60
 _NAMED = 3
 _ORDER = (Kind.EXTRACTION, Kind.RECEIVING, Kind.PROCESSING)
@@ -62,9 +63,13 @@ class Member:
         return self.status in _LIVE
 
     @property
+    def called(self) -> str:
+        return f"{self.kind} job" if self.kind else "job"
+
+    @property
     def why(self) -> str:
         """Visier's own message, or what is known without one."""
-        return self.message or f"its {self.kind or 'job'} {self.id} ended as {self.word}"
+        return self.message or f"its {self.called} {self.id} ended as {self.word}"
 
 
 @dataclass(frozen=True)
@@ -208,12 +213,12 @@ def _item(tenant: str | None, jobs: Sequence[Member], *, is_missing: bool) -> Lo
     for outcome, status in ((Outcome.FAILED, JobStatus.FAILED), (Outcome.CANCELLED, JobStatus.CANCELLED)):
         if bad := [job for job in jobs if job.status is status]:
             told = next((job for job in bad if job.message), bad[0])
-            return LoadItem(tenant=tenant, outcome=outcome, message=told.why)
+            return LoadItem(tenant=tenant, outcome=outcome, message=excerpt(told.why, _KEPT))
     version = next((job.data_version for job in reversed(jobs) if job.data_version), None)
-    message = next((job.message for job in reversed(jobs) if job.message), "")
+    message = next((job.message for job in reversed(jobs) if job.message), None) or ""
     if is_missing:
         message = "a job that should follow never appeared in Visier's lists"
-    return LoadItem(tenant=tenant, outcome=Outcome.SUCCEEDED, data_version=version, message=message or "")
+    return LoadItem(tenant=tenant, outcome=Outcome.SUCCEEDED, data_version=version, message=excerpt(message, _KEPT))
 
 
 def _verdict(
@@ -231,7 +236,7 @@ def _verdict(
     if not items:
         if parent.status is JobStatus.SUCCEEDED:
             return JobStatus.FAILED, f"Visier made nothing of it: {missing.text or 'no job followed'}", None
-        return parent.status, f"the {parent.kind or 'job'} {parent.id} ended as {parent.word}", None
+        return parent.status, f"the {parent.called} {parent.id} ended as {parent.word}", None
     cancelled = all(item.outcome is Outcome.CANCELLED for item in bad)
     return (JobStatus.CANCELLED if cancelled else JobStatus.FAILED), _tenants(bad, len(items)), None
 
@@ -263,4 +268,4 @@ def _progress(parent: Member, others: Sequence[Member], wanted: Wanted) -> str:
         stage = f" ({stages[0][0]} {stages[0][1]})" if stages else ""
         parts.append(f"{kind} {len(jobs) - len(live)} of {total}{stage}")
     failed = sum(job.status is JobStatus.FAILED for job in others)
-    return ", ".join([*(parts or [f"{parent.kind or 'job'} {parent.word}"]), *([f"{failed} failed"] if failed else [])])
+    return ", ".join([*(parts or [f"{parent.called} {parent.word}"]), *([f"{failed} failed"] if failed else [])])

@@ -189,6 +189,8 @@ class JobsClient:
                 return
             page = read(model, reply.what, reply.json())
             new = {job.id for job in page.jobs} - seen
+            if seen and not new:
+                return
             yield page
             seen |= new
             full = len(page.jobs) >= min(page.limit or self._page, self._page)

@@ -154,7 +154,7 @@ class VisierLoadConnector:
             if job.parent_job_id is None and (job.start_time is None or job.start_time >= begin)
         ]
         ours = [job for job in shown if kind_of(job.job_type) in _MAY_BE[self._action]]
-        strange = next((job for job in shown if kind_of(job.job_type) is None), None)
+        strange = next((job for job in shown if kind_of(job.job_type) is None and not _exports(job.job_type)), None)
         if strange is not None and not ours:
             raise VendorUnavailableError(
                 f"Visier lists job {strange.job_id} of a type that is not known: it may be the one that is looked for"
@@ -205,7 +205,7 @@ class VisierLoadConnector:
                 return found
         if kind is Kind.RECEIVING:
             return self._received(job.id, request)
-        return self._listed(job, kind, request)
+        return self._listed(job, kind, request, all_kinds=all_kinds)
 
     def _dispatched(
         self, job_id: str, request: Mapping[str, Any], *, all_kinds: bool
@@ -242,7 +242,7 @@ class VisierLoadConnector:
         return family.receiving(job_id, job), others, Wanted(processing=processes)
 
     def _listed(
-        self, job: Job, kind: Kind | None, request: Mapping[str, Any]
+        self, job: Job, kind: Kind | None, request: Mapping[str, Any], *, all_kinds: bool
     ) -> tuple[Member, Sequence[Member], Wanted] | None:
         """Ask the one endpoint that takes any job's id."""
         job_id = job.id or ""
@@ -254,7 +254,7 @@ class VisierLoadConnector:
         if kind is Kind.RECEIVING:
             return self._received(job_id, request)
         processes = kind is Kind.EXTRACTION and request.get("runProcessingJob") is True
-        if processes and job.submitted_at:
+        if (processes or (all_kinds and kind is Kind.EXTRACTION)) and job.submitted_at:
             shown += self._client.listed_between(
                 job.submitted_at - _CLOCK_SKEW, datetime.fromtimestamp(self._clock(), UTC) + _TO_THE_END
             )
@@ -304,6 +304,10 @@ def _descendants(job_id: str, jobs: Iterable[ListedJob]) -> list[ListedJob]:
     }:
         below |= more
     return list(below.values())
+
+
+def _exports(job_type: str) -> bool:
+    return "export" in job_type.lower()
 
 
 def _is_unknown(job_type: str) -> bool:

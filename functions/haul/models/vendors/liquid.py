@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from haul.models.base import Written
 from haul.models.load import SourceOptions
 from haul.models.symbols import Symbols, is_symbol
-from haul.models.vendors import Action, SecretField
+from haul.models.vendors import Action, OperationKind, SecretField
 
 
 def _plain(value: str) -> str:
@@ -178,3 +178,16 @@ SECRET = (
     SecretField("password", "the user's", needed=True, hidden=True),
     SecretField("community", "the community's name", needed=True),
 )
+
+
+class OfJob(Written):
+    """A job of LiquidAnalytics'."""
+
+    job: Annotated[Text, Field(description="the job's id", examples=["e25a5d4b-f9a5-4794-9ac2-4e026c0df40d"])]
+
+
+OPERATIONS = {
+    "token-info": OperationKind("the user and the community of this connection"),
+    "job-status": OperationKind("where a job stands, without its links", OfJob),
+    "cancel-job": OperationKind("end a job that has not ended", OfJob, changes=True),
+}

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 from haul.models.base import Written
 from haul.models.symbols import is_symbol
 from haul.models.threshold import Threshold
-from haul.models.vendors import Action, SecretField
+from haul.models.vendors import Action, OperationKind, SecretField
 
 
 def _plain(value: str) -> str:
@@ -110,3 +110,47 @@ SECRET = (
     SecretField("password", "the user's", hidden=True),
     SecretField("base_url", "only if it is another than https://api.mediarithmics.com"),
 )
+
+type Filled = Annotated[str, Field(min_length=1)]
+
+
+class OfOrganisation(Written):
+    """An organisation of mediarithmics'."""
+
+    organisation: Annotated[Filled, Field(description="the organisation's id", examples=["1426"])]
+
+
+class OfExport(Written):
+    """An export's definition."""
+
+    export: Annotated[Filled, Field(description="the export's id", examples=["9879"])]
+
+
+class OfExecution(Written):
+    """An execution of an export."""
+
+    job: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="as runs show it: the export's id, a slash, the execution's id",
+            examples=["9879/7897897"],
+        ),
+    ]
+
+
+class OfQuery(Written):
+    """A query to be looked at."""
+
+    datamart: Annotated[Filled, Field(description="the datamart's id", examples=["1509"])]
+    query: Annotated[Filled, Field(description="the query's text", examples=["SELECT { id } FROM UserPoint"])]
+
+
+OPERATIONS = {
+    "connected-user": OperationKind("who the token is, and for which organisations"),
+    "list-exports": OperationKind("the exports of an organisation", OfOrganisation),
+    "export-details": OperationKind("one export", OfExport),
+    "list-executions": OperationKind("the executions of an export", OfExport),
+    "execution-status": OperationKind("where an execution stands", OfExecution),
+    "check-query": OperationKind("whether an OTQL query is right", OfQuery),
+}

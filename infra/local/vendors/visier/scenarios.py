@@ -61,6 +61,9 @@ class VisierKnobs(JobKnobs):
     odd_types: bool = False  # lower-case data types, and one that nobody knows
     other_category: bool = False  # lists a newer version of another data category
 
+    tenant_spelling: Literal["tenant", "tenantCode"] = "tenant"  # in the list of tenants' data versions
+    list_cut_at: int | None = Field(None, ge=1)  # lists of tenants end there, with 206
+
 
 def _burst(status: int, body: str | None = None) -> list[Mapping[str, object]]:
     do: dict[str, object] = {"status": status} if body is None else {"status": status, "body": body}

@@ -1,4 +1,4 @@
-"""The Visier data version export API, as docs/vendors/visier.md has it.
+"""The Visier data version export API, as docs/vendors/visier.md has it; `management` has what is answered at once.
 
     POST /v1/admin/visierSecureToken                                 a token for username and password
     POST /v1/auth/oauth2/token                                       the same by OAuth
@@ -41,6 +41,7 @@ from infra.local.vendors.simulator import (
 )
 from infra.local.vendors.visier.exports import ColumnSet, ExportContent, ExportFile, Shape, contents, sha256
 from infra.local.vendors.visier.jobs import Host, JobHandling, RefusedError
+from infra.local.vendors.visier.management import Management
 from infra.local.vendors.visier.scenarios import SCENARIOS, VisierKnobs
 from infra.local.vendors.visier.tables import NUMBERS, Column
 
@@ -155,6 +156,10 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
         self._frozen = False
         self.loads.forget()
         listed = NUMBERS[: self._knobs.published]
+        knobs = self._knobs
+        self.management = Management(
+            spelling=knobs.tenant_spelling, cut_at=knobs.list_cut_at, none_as_text=knobs.sparse
+        )
         newest = int((self._clock.now() - _HOURS_OLD * 3600) * 1000)
         self._versions = {number: (number, newest - age * _DAY_MS) for age, number in enumerate(reversed(listed))}
 
@@ -387,12 +392,13 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             _must_accept(request, "application/json")
             return self._authorize(request)
         tenant = self._check_caller(request)
-        if request.method == "GET" and (
-            found := re.fullmatch(rf"{_API}/exports/([^/]+)/(files?)/([^/]+)", request.path)
-        ):
+        if found := re.fullmatch(rf"GET {_API}/exports/([^/]+)/(file|files)/([^/]+)", call):
             _must_accept(request, "application/gzip", "application/json")
             return self._download(request, tenant, *found.groups())
         _must_accept(request, "application/json")
+        with self._lock:
+            if (managed := self.management.answer(request)) is not None:
+                return managed
         if reply := self.loads.answer(request, tenant):
             return reply
         return json_reply(200, self._trimmed(self._document(call, request, tenant)))

@@ -33,7 +33,7 @@ from haul.models.export import Contents, Dataset, Format, RemoteFile
 from haul.models.symbols import unescaped
 from haul.models.vendors.pebble import ExportOptions
 from haul.models.work import Job, JobStatus
-from haul.operations import operation
+from haul.operations import bound
 from haul.ports import Capabilities, Connector, DownloadSource, Found, JobReport, Known, Operation, Prepared
 from haul.replies import VendorReply
 from haul.replies import read as read_reply
@@ -233,20 +233,18 @@ class PebbleConnector:
         self._client.stop(str(job.id))
 
     def operations(self) -> Mapping[str, Operation]:
-        return {
-            "exports": operation(
-                "every export, newest first",
-                lambda _: [
+        return bound(
+            "pebble",
+            {
+                "exports": lambda _: [
                     dict(export.document) or export.model_dump(mode="json") for export in self._client.exports()
                 ],
-            ),
-            "stop-export": operation(
-                "stop an export that has not ended",
-                lambda given: self._client.stop(given["export"]),
-                {"export": "its id"},
-                changes="Stops the export at Pebble; a run that waits for it fails.",
-            ),
-        }
+                "stop-export": lambda given: self._client.stop(given.export),
+            },
+            previews={
+                "stop-export": lambda given: f"Stops export {given.export} at Pebble; a run that waits for it fails."
+            },
+        )
 
 
 def _granted(reply: Reply) -> _Token:

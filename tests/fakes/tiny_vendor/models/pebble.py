@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from haul.models.base import Written
 from haul.models.symbols import Symbols
-from haul.models.vendors import Action, SecretField
+from haul.models.vendors import Action, OperationKind, SecretField
 
 
 class ExportRequest(Written):
@@ -34,6 +34,18 @@ class ExportOptions(Written):
 TITLE = "Pebble"
 
 ACTIONS = {"export": Action("export", ExportRequest, ExportOptions)}
+
+
+class OfExport(Written):
+    """One export."""
+
+    export: Annotated[str, Field(min_length=1, description="its id")]
+
+
+OPERATIONS = {
+    "exports": OperationKind("every export, newest first"),
+    "stop-export": OperationKind("stop an export that has not ended", OfExport, changes=True),
+}
 
 SECRET = (
     SecretField("base_url", "your host, such as https://acme.pebble.example", needed=True),
