@@ -64,6 +64,7 @@ def test_a_symbol_that_stands_for_nothing_is_refused_by_its_place(symbol: str, w
 
 def a_load(*items: tuple[str, str | None], to: str | None) -> LoadManifest:
     known: dict[str, Any] = {
+        "run_id": "r",
         "watermark": Watermark(to=to),
         "items": [
             LoadItem(tenant=tenant, outcome=Outcome.SUCCEEDED if version else Outcome.FAILED, data_version=version)
