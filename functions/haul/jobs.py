@@ -301,12 +301,12 @@ def cancel[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecor
     job = work.job.model_copy(update={"id": record.job_id})
     try:
         vendor.connector.cancel(job)
-        report = vendor.look(work, job)
     except PermanentError:
         return
-    if stands(report) in {JobStatus.CANCELLED, JobStatus.FAILED}:
+    now_it_is = _after_all(work, vendor, job)
+    if now_it_is in {JobStatus.CANCELLED, JobStatus.FAILED}:
         end(ledger, record, "cancelled by Haul")
-    elif stands(report) is not JobStatus.SUCCEEDED:
+    elif now_it_is is not JobStatus.SUCCEEDED:
         ledger.change_job(
             record,
             lambda current: (
@@ -315,6 +315,14 @@ def cancel[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecor
                 else None
             ),
         )
+
+
+def _after_all[W: Work](work: W, vendor: Vendor[W], job: Job) -> JobStatus:
+    """Where a job stands after it was asked to end; one that cannot be asked now is looked at by the next attempt."""
+    try:
+        return stands(vendor.look(work, job))
+    except (TransientError, UnexpectedResponseError):
+        return JobStatus.RUNNING
 
 
 def stands(report: JobReport) -> JobStatus:
