@@ -9,7 +9,7 @@ from haul import exports, keys
 from haul.downloads import RESTARTS
 from haul.errors import LedgerBusyError, TruncatedFileError
 from haul.models.event import Outcome
-from haul.models.export import PlanItem, PlannedFile, RemoteFile
+from haul.models.export import Export, PlanItem, PlannedFile, RemoteFile
 from haul.models.landed import LandedFile, Progress
 from haul.models.ledger import FileState
 from haul.models.manifest import ExportManifest
@@ -324,6 +324,21 @@ def test_a_vendor_that_counts_calls_is_asked_only_so_often(monkeypatch: pytest.M
     world.step(execution)
 
     assert world.paused == [60.0, 60.0, 120.0]
+
+
+def test_three_thousand_small_files_are_published_whole() -> None:
+    world = World(files_per_result=3_000)
+
+    world.run(world.start())
+
+    (record,) = world.records()
+    manifest = world.ledger().manifest("people", record.run_id)
+    assert manifest is not None
+    assert isinstance(manifest, ExportManifest)
+    assert manifest.totals.files == 3_000
+    assert isinstance(record.work, Export)
+    assert record.work.plan is not None
+    assert record.work.plan.items == 40
 
 
 def test_three_thousand_small_files_take_few_children() -> None:
