@@ -177,4 +177,4 @@ def test_many_small_files_take_few_children(stories: Stories[Any]) -> None:
     assert (end.status, end.error) == ("SUCCEEDED", None)
     assert customer.sums == customer.vendor.truth
     assert customer.manifest["totals"]["files"] == _SMALL_FILES
-    assert customer.record["export"]["plan"]["items"] <= 40
+    assert customer.record["work"]["plan"]["items"] <= 40
