@@ -7,7 +7,7 @@ import pytest
 
 from haul import exports, keys
 from haul.downloads import RESTARTS
-from haul.errors import LedgerBusyError, TruncatedFileError
+from haul.errors import CredentialsRefusedError, HaulError, LedgerBusyError, TruncatedFileError
 from haul.models.event import Outcome
 from haul.models.export import Export, PlanItem, PlannedFile, RemoteFile
 from haul.models.landed import LandedFile, Progress
@@ -219,6 +219,32 @@ def test_a_file_that_got_little_time_is_not_slow_and_comes_first_then(monkeypatc
 
     assert order[:3] == [0, 1, 1]
     assert (second.paused, second.restarts) == (True, 0)
+
+
+@pytest.mark.parametrize(("error", "tries"), [(CredentialsRefusedError("no"), 1), (TruncatedFileError("it broke"), 4)])
+def test_the_turns_of_other_files_are_not_spent_on_one_that_failed(
+    monkeypatch: pytest.MonkeyPatch, error: HaulError, tries: int
+) -> None:
+    world = World(files_per_result=2)
+    order: list[int] = []
+
+    def landing(*given: Any, file: RemoteFile, **more: Any) -> LandedFile:
+        order.append(file.part)
+        if file.part == 0:
+            raise error
+        if order.count(1) < 9:
+            raise OutOfTimeError(advanced=True)
+        return fake_land_file(*given, **more)
+
+    monkeypatch.setattr("tests.fakes.world.fake_land_file", landing)
+    monkeypatch.setattr("haul.exports.batched", lambda files: [PlanItem(item=0, files=list(files))])
+    world.run(world.start())
+
+    (record,) = world.records()
+    assert order.count(1) == 9
+    assert order.count(0) == tries
+    assert record.error is not None
+    assert record.error.name == type(error).__name__
 
 
 def test_an_invocation_that_was_taken_over_can_neither_note_uploads_nor_finish(monkeypatch: pytest.MonkeyPatch) -> None:
