@@ -34,6 +34,8 @@ DP510002 = (
     "[DP510002] Unexpected exception in data load process in the event stream loader stage. "
     "Please contact Visier Support."
 )
+ALONE: Mapping[str, Any] = {"own_tenant_dispatched": False, "status_has_children": False}
+"""A tenant that loads for itself gets no dispatching job, and what follows is in the list of all jobs alone."""
 _ONE = f"1 of 3 tenants failed: WFF_j1r~e1a {DP510002}"
 EMPLOYEES = BytesSource("Employee.csv", b"EmployeeID,Name\n" + b"E0001,Ada\n" * 20_000)
 
@@ -394,6 +396,63 @@ def test_a_single_extraction_is_followed_to_its_processing_job(simulate: Simulat
     assert done.family == {"extraction": 1, "receiving": 1, "processing": 1}
 
 
+@pytest.mark.parametrize("adopted", [False, True])
+def test_extract_and_load_of_a_single_tenant_is_followed_to_its_end(simulate: Simulate, adopted: bool) -> None:  # noqa: FBT001
+    """A job that was found after a lost reply is not known to have been submitted at any time."""
+    load = Load(simulate(job_seconds=100, **ALONE), request={"runProcessingJob": True})
+    if adopted:
+        load.job = Job(id=load.job.id)
+
+    looks = [load.look(10), load.look(45), load.look(10), load.look(35)]
+
+    assert [look.status for look in looks] == [*[JobStatus.RUNNING] * 3, JobStatus.SUCCEEDED]
+    assert [look.progress for look in looks[1:]] == [
+        "receiving 0 of 1",
+        "receiving 1 of 1, processing 0 of 1",
+        "receiving 1 of 1, processing 1 of 1",
+    ]
+    assert (looks[-1].awaited, looks[-1].partial) == (None, None)
+
+
+def test_extract_and_load_of_a_single_tenant_without_processing_is_received(simulate: Simulate) -> None:
+    load = Load(simulate(job_seconds=100, **ALONE), request={})
+
+    receiving, received = load.look(55), load.look(10)
+
+    assert (receiving.status, received.status) == (JobStatus.RUNNING, JobStatus.SUCCEEDED)
+    assert received.family == {"extraction": 1, "receiving": 1}
+
+
+def test_the_receiving_job_of_a_single_tenant_may_be_late(simulate: Simulate) -> None:
+    visier = simulate(**ALONE)
+    load = Load(visier, request={})
+    visier.fault("GET", "/job-status/jobs$", body={"jobStatus": []})
+
+    early, late = load.look(), load.look()
+
+    assert early.awaited == "no receiving job of WFF_j1r is listed yet"
+    assert (late.status, late.awaited) == (JobStatus.SUCCEEDED, None)
+
+
+def test_a_single_extraction_into_table_sources_is_not_received(simulate: Simulate) -> None:
+    report = Load(simulate(**ALONE), request={"outputTarget": "SQL"}).look()
+
+    assert (report.status, report.awaited) == (JobStatus.SUCCEEDED, None)
+    assert report.family == {"extraction": 1}
+
+
+def test_what_follows_extractions_that_failed_is_seen(simulate: Simulate) -> None:
+    visier = simulate(job_seconds=100)
+    load = Load(visier)
+    load.look(65)
+    failed = [
+        {"extractionJobId": f"e{n}", "tenantCode": tenant, "status": "Failed"} for n, tenant in enumerate(TENANTS)
+    ]
+    visier.fault("GET", "/extraction-jobs$", body={"extractionJobs": failed})
+
+    assert load.look().status is JobStatus.RUNNING
+
+
 def test_a_single_processing_job_fails_with_its_tenant(simulate: Simulate) -> None:
     report = Load(simulate("load-fails"), "processing-job", {}).look()
 
@@ -559,6 +618,20 @@ def test_a_single_extraction_is_cancelled_with_what_follows_it(simulate: Simulat
     load.connector.cancel(load.job)
 
     assert load.look().status is JobStatus.CANCELLED
+
+
+@pytest.mark.parametrize("action", ["extraction-job", "extract-and-load"])
+def test_what_follows_a_single_extraction_that_was_adopted_is_cancelled(simulate: Simulate, action: str) -> None:
+    visier = simulate(job_seconds=100, **ALONE)
+    load = Load(visier, action, {"runProcessingJob": True})
+    load.look(65)
+    load.job = Job(id=load.job.id)
+
+    load.connector.cancel(load.job)
+    report = load.look()
+
+    assert (report.status, report.awaited) == (JobStatus.CANCELLED, None)
+    assert [job["status"] for job in visier.loads.jobs()] == ["Succeeded", "Succeeded", "Cancelled"]
 
 
 def test_the_whole_family_is_cancelled_in_one_call(simulate: Simulate) -> None:
