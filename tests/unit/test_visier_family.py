@@ -157,11 +157,12 @@ def test_a_single_tenant_is_told_once_where_its_jobs_do_not_name_it() -> None:
     assert [(item.tenant, item.outcome) for item in seen.items] == [("A", Outcome.SUCCEEDED)]
 
 
-def test_of_a_family_that_was_cancelled_in_part_the_rest_counts() -> None:
+@pytest.mark.parametrize("tolerate", [0, "100%"])
+def test_of_a_family_that_was_cancelled_in_part_the_rest_counts(tolerate: str | int) -> None:
     done = [job(Kind.PROCESSING, "A", "Succeeded", data_version="7"), job(Kind.PROCESSING, "B", "Cancelled")]
     parent = Member(Kind.DISPATCHING, "d1", "WFF_j1r", "Cancelled")
 
-    seen = judged(*done, parent=parent)
+    seen = judged(*done, parent=parent, tolerate=tolerate)
 
     assert seen.status is JobStatus.SUCCEEDED
     assert seen.partial is not None

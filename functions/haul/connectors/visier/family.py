@@ -228,7 +228,8 @@ def _verdict(
     bad = [item for item in items if item.outcome is not Outcome.SUCCEEDED]
     if len(bad) < len(items):
         total = max(len(items), wanted.dispatched or 0)
-        partial = [_tenants(bad, total)] if exceeds(len(bad), total, tolerate) else []
+        stopped = any(item.outcome is Outcome.CANCELLED for item in bad)  # that is no failure to be tolerated
+        partial = [_tenants(bad, total)] if stopped or exceeds(len(bad), total, tolerate) else []
         if parent.status is not JobStatus.SUCCEEDED:
             partial.append(f"the {parent.called} itself ended as {parent.word}")
         partial += [missing.text] if missing.text else []

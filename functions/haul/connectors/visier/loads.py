@@ -281,6 +281,8 @@ class VisierLoadConnector:
     def cancel(self, job: Job) -> None:
         """Cancel the job and every live one that it started, and once more those that it started meanwhile.
 
+        They may be Cancelling for a while. A job that has ended, or does so meanwhile, stays as it is.
+
         Raises:
             RequestRejectedError: some of them go on. A receiving job that runs cannot be cancelled.
         """
@@ -289,13 +291,13 @@ class VisierLoadConnector:
         going_on: dict[str, str] = {}
         for _ in range(2):
             live = self._live(job)
-            if not live:
-                break
             going_on = {
                 result.job_id: result.message or result.job_status or "no reason given"
-                for result in self._client.cancel(live)
+                for result in (self._client.cancel(live) if live else [])
                 if result.cancel_status == _NOT_CANCELLED or (result.job_id == job.id and _is_unknown(result.job_type))
             }
+            if not live:
+                break
         if going_on:
             named = ", ".join(f"{job_id} ({why})" for job_id, why in list(going_on.items())[:3])
             raise RequestRejectedError(f"Visier did not cancel {len(going_on)} jobs: {named}")
