@@ -20,18 +20,13 @@ TUNINGS = {
     "many parts": Tuning(read_bytes=4_096, part_bytes=10_000, patience=PATIENCE),
     "one request": Tuning(patience=PATIENCE),
 }
+tuned = pytest.mark.parametrize("tuning", TUNINGS.values(), ids=TUNINGS.keys())
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FileServer]:
     with file_server() as serving:
         yield serving
-
-
-@pytest.fixture(params=TUNINGS.values(), ids=TUNINGS.keys())
-def tuning(request: pytest.FixtureRequest) -> Tuning:
-    assert isinstance(request.param, Tuning)
-    return request.param
 
 
 def land(case: Case, server: FileServer, landing: FakeLanding, tuning: Tuning) -> LandedFile:
@@ -46,6 +41,7 @@ def land(case: Case, server: FileServer, landing: FakeLanding, tuning: Tuning) -
     )
 
 
+@tuned
 @pytest.mark.parametrize("case", damage.damaged(), ids=lambda case: case.kind)
 def test_what_is_damaged_is_refused_before_anything_is_visible(case: Case, server: FileServer, tuning: Tuning) -> None:
     landing = FakeLanding()
@@ -60,6 +56,7 @@ def test_what_is_damaged_is_refused_before_anything_is_visible(case: Case, serve
     assert (landing.objects, landing.uploads) == ({}, {})
 
 
+@tuned
 @pytest.mark.parametrize("case", damage.odd(), ids=lambda case: case.kind)
 def test_what_only_looks_odd_lands_as_it_is(case: Case, server: FileServer, tuning: Tuning) -> None:
     landing = FakeLanding()
