@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from haul.errors import DamagedFileError
+from haul.errors import DamagedFileError, UnexpectedResponseError
 from haul.ports import DownloadSource
 from haul.transfer import Tuning, land_file
 from haul.transfer.source import Patience
@@ -90,5 +90,5 @@ def _land(case: Case, server: FileServer) -> int | None:
             dataset=damage.DATASET,
             tuning=Tuning(patience=_PATIENCE),
         ).rows
-    except DamagedFileError:
+    except (DamagedFileError, UnexpectedResponseError):
         return None

@@ -12,7 +12,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from haul.errors import CorruptFileError, DamagedFileError, ErrorPageError, TruncatedFileError
+from haul.errors import (
+    CorruptFileError,
+    DamagedFileError,
+    ErrorPageError,
+    HaulError,
+    TruncatedFileError,
+    UnexpectedResponseError,
+)
 from haul.models.export import Column, Dataset, RemoteFile
 from tests.fakes.file_server import Reply
 
@@ -58,7 +65,7 @@ class Case:
 
     kind: str
     reply: Reply
-    error: type[DamagedFileError] | None = None
+    error: type[HaulError] | None = None
     listed: int | None = None
     rows: int | None = None
 
@@ -200,6 +207,8 @@ def _misframed() -> list[Case]:
         Case("closed early without a length", Reply(half, framing="close"), TruncatedFileError),
         Case("a connection reset", Reply(half, announced=len(GZIP), ending="reset"), TruncatedFileError),
         Case("a connection that falls silent", Reply(half, announced=len(GZIP), ending="stall"), TruncatedFileError),
+        Case("a part that nobody asked for", _part(half), UnexpectedResponseError),
+        Case("all of it as a part that nobody asked for", _part(GZIP), UnexpectedResponseError),
         Case("longer than the vendor's list says", Reply(PAIR), CorruptFileError, listed=len(PAIR) - 1),
         Case(
             "shorter than the vendor's list says",
@@ -240,6 +249,10 @@ def _contents() -> list[Case]:
             "an action that there is not", gzip.compress(_HEADER + b"1,a,b,+\n" * 99 + b"1,a,b,x\n"), CorruptFileError
         ),
     ]
+
+
+def _part(body: bytes) -> Reply:
+    return Reply(body, status=206, headers={"Content-Range": f"bytes 0-{len(body) - 1}/{len(GZIP)}"})
 
 
 def _good(kind: str, body: bytes, *, rows: int = ROWS) -> Case:

@@ -72,7 +72,7 @@ def test_what_only_looks_odd_lands_as_it_is(case: Case, server: FileServer, tuni
 def test_no_kind_is_there_twice() -> None:
     kinds = [case.kind for case in (*damage.damaged(), *damage.odd())]
     bodies = [
-        (case.body, case.listed, case.reply.framing, case.reply.announced, case.reply.ending)
+        (case.body, case.listed, case.reply.status, case.reply.framing, case.reply.announced, case.reply.ending)
         for case in damage.damaged()
     ]
 
