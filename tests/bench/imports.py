@@ -9,6 +9,7 @@ from tests.bench.measuring import Spread, run
 
 BARE = "bare interpreter"
 BOTO3 = "boto3 with two clients"
+BOTO3_CRT = "boto3 with two clients, awscrt installed beside it"
 POLL = "the poll's handler"
 POLL_COLD = "the poll's handler, its source not yet compiled"
 
@@ -21,6 +22,7 @@ wiring.landing(); wiring.ledger(); {clients}
 _CODE = {
     BARE: "pass",
     BOTO3: "import boto3; " + _CLIENTS.format("boto3.client"),
+    BOTO3_CRT: "import boto3; " + _CLIENTS.format("boto3.client"),
     POLL: _POLL.format(clients=_CLIENTS.format("wiring.client")),
     POLL_COLD: _POLL.format(clients=_CLIENTS.format("wiring.client")),
 }
@@ -37,15 +39,19 @@ _ENVIRONMENT = {
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Spread]:
-    """CPU milliseconds of each, in turn. A deployed function finds its packages compiled, but not its own source."""
+    """CPU milliseconds of each, in turn. A deployed function finds its packages compiled, but not its own source.
+
+    boto3 alone is measured in the environment of the other tools: it imports awscrt wherever that is installed.
+    """
     source = folder / "source"
     shutil.copytree(tools.ROOT / "functions", source, ignore=shutil.ignore_patterns("__pycache__"))
     paths = dict.fromkeys(_CODE, tools.ROOT / "functions") | {POLL_COLD: source}
+    interpreters = dict.fromkeys(_CODE, sys.executable) | {BOTO3: str(tools.tools().python)}
     found: dict[str, list[float]] = {name: [] for name in _CODE}
     for number in range(rounds + 1):
         for name, code in _CODE.items():
             own = {"PYTHONPATH": str(paths[name]), "PYTHONDONTWRITEBYTECODE": "1" if name == POLL_COLD else ""}
-            took = run([sys.executable, "-c", code], {**_ENVIRONMENT, **own})
+            took = run([interpreters[name], "-c", code], {**_ENVIRONMENT, **own})
             if number:  # the first compiles what the others find compiled
                 found[name].append(took.cpu * 1_000)
     return {name: Spread.of(values) for name, values in found.items()}
