@@ -231,7 +231,13 @@ class HaulStack(cdk.Stack):
         self._objects(self.notify, ["s3:GetObject"], "manifests/*")
         self._objects(
             self.download_files,
-            ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+            [
+                "s3:GetObject",
+                "s3:GetObjectVersion",
+                "s3:PutObject",
+                "s3:AbortMultipartUpload",
+                "s3:ListMultipartUploadParts",
+            ],
             "raw/*",
         )
         for function in giving_up:

@@ -19,10 +19,11 @@ from haul.exports import read_start
 from haul.ledger import LIVE, Ledger
 from haul.models.base import parse
 from haul.models.event import About, Notify, Outcome
-from haul.models.export import Export, ExportError
+from haul.models.export import Export
 from haul.models.ledger import FileState, RunRecord, RunState
 from haul.models.manifest import Manifest
 from haul.models.run import Run
+from haul.models.work import ErrorRecord
 from haul.ports import Connect, Executions, HandedLinks, Landing, Notifier, Site
 
 _ENDED_IN_PEACE = timedelta(minutes=10)
@@ -139,7 +140,7 @@ class Endings:
         finished = self._ledger.finish_publishing(record.pipeline, record.run_id, self._site.bucket, now=now)
         return finished if finished and finished.state is RunState.PUBLISHED else None
 
-    def _give_up(self, record: RunRecord, ending: Ending, error: ExportError, *, now: datetime) -> RunRecord:
+    def _give_up(self, record: RunRecord, ending: Ending, error: ErrorRecord, *, now: datetime) -> RunRecord:
         outcome = Outcome.FAILED
         if error.name == CancelledError.__name__:
             outcome = Outcome.CANCELLED
@@ -178,7 +179,7 @@ class Endings:
         records = (self._ledger.active_run(*active) for active in self._ledger.active())
         return next((record for record in records if record and record.execution == ending.execution), None)
 
-    def _unclaimed(self, ending: Ending, error: ExportError) -> Ended:
+    def _unclaimed(self, ending: Ending, error: ErrorRecord) -> Ended:
         """The event did not say which run it is. Catch and rule both report such an execution; it is told once."""
         if ending.status != "ABORTED" and not self._ledger.is_told_unclaimed(ending.execution):
             pipeline = str(ending.event.get("pipeline", "unnamed pipeline"))[:48]
@@ -367,16 +368,16 @@ class Swept:
     failures: dict[str, Exception] = field(default_factory=dict)
 
 
-def _error_of(ending: Ending) -> ExportError:
+def _error_of(ending: Ending) -> ErrorRecord:
     """What a state machine says went wrong, in our words."""
     message = _message(ending.cause)
     if ending.status == "ABORTED":
-        return ExportError(name=CancelledError.__name__, message=message or "the execution was stopped from outside")
+        return ErrorRecord(name=CancelledError.__name__, message=message or "the execution was stopped from outside")
     if ending.error and by_name(ending.error):
-        return ExportError(name=ending.error, message=message or ending.error)
+        return ErrorRecord(name=ending.error, message=message or ending.error)
     said = ": ".join(part for part in (ending.error, message) if part)
     what = "timed out" if ending.status == "TIMED_OUT" else "failed"
-    return ExportError(name=ExecutionLostError.__name__, message=f"the execution {what}{': ' + said if said else ''}")
+    return ErrorRecord(name=ExecutionLostError.__name__, message=f"the execution {what}{': ' + said if said else ''}")
 
 
 def _message(cause: str | None) -> str:

@@ -8,7 +8,8 @@
     │   └── DamagedFileError              a download that has to be made again
     │       ├── TruncatedFileError
     │       ├── CorruptFileError
-    │       └── ErrorPageError
+    │       ├── ErrorPageError
+    │       └── FileChangedError
     └── PermanentError                    stop, and tell someone
         ├── InvalidInputError             nothing was sent to the vendor
         │   ├── InvalidEventError
@@ -33,6 +34,7 @@
         ├── RetypedColumnError
         ├── BaseMovedError
         ├── IncompleteDownloadError
+        ├── DownloadTooSlowError
         ├── RowCountError
         ├── EmptyResultError
         ├── RunAbandonedError
@@ -105,6 +107,10 @@ class CorruptFileError(DamagedFileError):
 
 class ErrorPageError(DamagedFileError):
     """An error page or message came in place of the file."""
+
+
+class FileChangedError(DamagedFileError):
+    """The vendor replaced the file while it was downloaded."""
 
 
 class PermanentError(HaulError):
@@ -201,6 +207,10 @@ class BaseMovedError(PermanentError):
 
 class IncompleteDownloadError(PermanentError):
     """A planned file has no record of having landed."""
+
+
+class DownloadTooSlowError(PermanentError):
+    """A file does not come within one invocation's time, and the next one could not go on where it stopped."""
 
 
 class RowCountError(PermanentError):

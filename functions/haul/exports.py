@@ -23,9 +23,10 @@ from haul.ledger import LIVE, Ledger, require_current
 from haul.models import vendors
 from haul.models.base import merged, parse, span
 from haul.models.event import Event, Outcome, Rerun, Start, unreplaced
-from haul.models.export import Export, Job, JobStatus, PlanItem, PlannedFile, PlanRef, Seller
+from haul.models.export import Export, PlanItem, PlannedFile, PlanRef
 from haul.models.ledger import JobRecord, PipelineRecord, RunRecord
 from haul.models.manifest import Manifest
+from haul.models.work import Job, JobStatus, Seller
 from haul.ports import Connect, Connector, Execution, JobReport, Known, Landing, Site
 
 _START_FIELDS = frozenset(Start.model_fields)
@@ -456,6 +457,8 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
         for n, file in enumerate(contents.files)
     ]
     items = batched(planned)
+    can = connector.capabilities
+    concurrency = max(1, min(can.connections, len(items)))
     items_key = keys.plan(export.pipeline, export.run_id, export.attempt)
     contents_key = keys.contents(export.pipeline, export.run_id, export.attempt)
     landing.write_document(contents_key, contents.to_json())
@@ -469,7 +472,9 @@ def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landi
                 contents_key=contents_key,
                 files=len(planned),
                 items=len(items),
-                concurrency=connector.capabilities.connections,
+                concurrency=can.connections,
+                # Connections that no child needs for itself bring the files of the few there are.
+                ranges=max(1, min(can.ranges, can.connections // concurrency)) if can.honours_range else 1,
             ),
         }
     )

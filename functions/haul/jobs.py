@@ -29,8 +29,9 @@ from haul.errors import (
 from haul.ledger import LIVE, Ledger, require_current
 from haul.models.base import digest
 from haul.models.event import Outcome
-from haul.models.export import Export, Job, JobStatus
+from haul.models.export import Export
 from haul.models.ledger import JobPhase, JobRecord, RunRecord, RunState
+from haul.models.work import Job, JobStatus
 from haul.ports import Connector, Found, JobReport, Site
 
 _ROUNDS = 10

@@ -30,7 +30,7 @@ from haul.errors import (
 )
 from haul.models.base import digest
 from haul.models.event import Outcome, Start
-from haul.models.export import Export, ExportError
+from haul.models.export import Export
 from haul.models.ledger import (
     Claim,
     Draft,
@@ -46,6 +46,7 @@ from haul.models.ledger import (
     RunState,
 )
 from haul.models.manifest import Manifest, Previous
+from haul.models.work import ErrorRecord
 from haul.ports import ConflictError, Store, Stored, UnclearError
 
 _TRIES = 25
@@ -86,6 +87,11 @@ class Ledger:
     def __init__(self, store: Store, *, writer: str | None = None) -> None:
         self._store = store
         self._writer = writer or uuid.uuid4().hex
+
+    @property
+    def writer(self) -> str:
+        """Who writes by this ledger: the name of one invocation."""
+        return self._writer
 
     # Runs ---------------------------------------------------------------------------------------------------------
 
@@ -233,7 +239,7 @@ class Ledger:
         return self._update_run(export.pipeline, export.run_id, ended)
 
     def abandon(
-        self, record: RunRecord, outcome: Outcome, error: ExportError, *, now: datetime
+        self, record: RunRecord, outcome: Outcome, error: ErrorRecord, *, now: datetime
     ) -> tuple[RunRecord, bool]:
         """RUNNING → ABANDONED, if `record`'s execution still acts for the run; the run as it is, and whether we won."""
 
@@ -415,7 +421,7 @@ class Ledger:
         try:
             reservation = self._reserve(pipeline, run_id, draft, bucket, now=now)
         except BaseMovedError as error:
-            misfit = ExportError(name=type(error).__name__, message=str(error))
+            misfit = ErrorRecord(name=type(error).__name__, message=str(error))
             return self._update_run(pipeline, run_id, lambda current: _did_not_fit(current, misfit, now=now))
         if reservation:
             latest = self.latest(pipeline)
@@ -614,7 +620,7 @@ def require_fit(follows: str | None, latest: Latest) -> None:
         raise BaseMovedError(f"{published} while this run made a delta from {follows}, which readers no longer have")
 
 
-def _did_not_fit(record: RunRecord, misfit: ExportError, *, now: datetime) -> RunRecord | None:
+def _did_not_fit(record: RunRecord, misfit: ErrorRecord, *, now: datetime) -> RunRecord | None:
     if record.state is not RunState.PUBLISHING:
         return None
     return record.model_copy(

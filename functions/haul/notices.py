@@ -8,9 +8,9 @@ from typing import Any
 
 from haul.models.base import iso, span
 from haul.models.event import About, Outcome
-from haul.models.export import Watermark
 from haul.models.manifest import Manifest
 from haul.models.run import Run
+from haul.models.work import Watermark
 from haul.ports import Notice
 
 _SUBJECT_LENGTH = 99

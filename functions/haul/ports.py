@@ -1,12 +1,14 @@
 """What the decisions ask of the outside: a vendor's connector, a store with conditional writes, a landing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from haul.models.export import Contents, Job, JobStatus, RemoteFile, Watermark
+from haul.models.export import Contents, RemoteFile
 from haul.models.load import LoadItem
+from haul.models.work import Job, JobStatus, Watermark
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Capabilities:
         calls_per_minute: the vendor's limit on calls, None where none is known.
         connections: how many downloads may run beside each other.
         honours_range: a download may be continued or split by byte ranges.
+        ranges: how many of its connections one file may take at once, where ranges are honoured.
         result_lives: how long a finished job's result can be fetched.
         adoptable_for: how long a result must still live to be adopted.
         identifies_jobs: what `find` shows is of exactly this request. Without it, it is only of its kind and time, so
@@ -39,6 +42,7 @@ class Capabilities:
     calls_per_minute: int | None = None
     connections: int = 4
     honours_range: bool = False
+    ranges: int = 1
     result_lives: timedelta | None = None
     adoptable_for: timedelta = timedelta(hours=24)
     identifies_jobs: bool = True
@@ -142,6 +146,7 @@ class DownloadSource:
     """An open door to a file: never stored, never logged.
 
     `headers` hold credentials and are sent to `host` (name:port) alone; only `host` may have a private address.
+    `honours_range` lets byte ranges be asked for from the start; whether they are honoured the replies have to prove.
     """
 
     url: str
@@ -313,6 +318,22 @@ class OperationCall(Protocol):
     def __call__(self, parameters: Mapping[str, str], /) -> Any: ...
 
 
+class OutOfTimeError(Exception):
+    """The invocation's time ends before the file does. Never leaves the download.
+
+    `advanced` says that this invocation put more of it in safety for the next one to find, `done` how much there is.
+    """
+
+    def __init__(self, *, advanced: bool = False, done: int = 0) -> None:
+        super().__init__("the invocation's time ends")
+        self.advanced = advanced
+        self.done = done
+
+
+class UploadEndedError(Exception):
+    """A multipart upload was completed or aborted, by us or by another writer. Never leaves the download."""
+
+
 class ConflictError(Exception):
     """Another writer was faster: the key exists, or its ETag is another. Never leaves the ledger."""
 
@@ -407,6 +428,31 @@ class ObjectHead:
     checksum: str | None
 
 
+class PartSender(Protocol):
+    """A connection to the landing bucket that streams parts, one after the other: each thread has its own."""
+
+    def send(self, key: str, upload_id: str, number: int, *, length: int, fill: Callable[[memoryview], None]) -> Part:
+        """Stream a part of `length` bytes; `fill` puts the next ones into all of the space that it is given.
+
+        Its checksum is computed on the way and sent last, and S3 refuses a part that does not come to it. What `fill`
+        raises passes through, and there is no such part then.
+
+        Raises:
+            UploadEndedError: there is no such upload (any more).
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    """A landed object's bytes, in order."""
+
+    def readinto(self, space: memoryview) -> int:
+        """Put the next bytes into `space` and say how many; 0 at the end."""
+        ...
+
+
 class Landing(Protocol):
     """The landing bucket, for bytes. CRC64NVME sums are base64, and S3 refuses wrong ones.
 
@@ -429,6 +475,14 @@ class Landing(Protocol):
         self, key: str, upload_id: str, number: int, body: bytes | bytearray | memoryview, *, checksum: str
     ) -> Part: ...
 
+    def sender(self) -> PartSender:
+        """Open a way to stream parts."""
+        ...
+
+    def parts(self, key: str, upload_id: str) -> list[Part] | None:
+        """List what an upload holds, by number; None if it has ended."""
+        ...
+
     def complete(self, key: str, upload_id: str, parts: list[Part], *, checksum: str) -> str | None:
         """Make the object of its parts, S3 checking checksum and size; its version id. A lost reply is found out."""
         ...
@@ -438,6 +492,10 @@ class Landing(Protocol):
         ...
 
     def head(self, key: str) -> ObjectHead | None: ...
+
+    def reading(self, key: str, version_id: str | None) -> AbstractContextManager[Reader]:
+        """Read an object of any size, from its beginning."""
+        ...
 
     def read(self, key: str) -> bytes | None:
         """A whole small document."""

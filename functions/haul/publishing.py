@@ -18,7 +18,7 @@ from haul.errors import (
 from haul.ledger import Ledger, require_current, require_fit
 from haul.models.base import digest
 from haul.models.event import Outcome
-from haul.models.export import Contents, Dataset, Export, RemoteFile, Seller
+from haul.models.export import Contents, Dataset, Export, RemoteFile
 from haul.models.landed import LandedFile
 from haul.models.ledger import Draft, FileRecord, FileState, Latest, RunRecord, RunState
 from haul.models.manifest import (
@@ -32,6 +32,7 @@ from haul.models.manifest import (
     Totals,
     Vendor,
 )
+from haul.models.work import Seller
 from haul.ports import Landing, Site
 
 _INLINE_COLUMNS_BYTES = 1_000_000

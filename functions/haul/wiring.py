@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from haul.adapters.landing import S3Landing
     from haul.downloads import Downloader
     from haul.endings import Endings
+    from haul.pacing import Pace
 
 _CONFIG = Config(
     connect_timeout=5,
@@ -140,18 +141,32 @@ def _links() -> LinkSecrets:
     return LinkSecrets(settings().link_secret, client("secretsmanager"))
 
 
-def downloader(wanted: Download) -> "Downloader":
+@cache
+def _pace(vendor: str, connection: str, calls: int | None) -> "Pace":
+    """Kept while the process lives: the calls of one invocation count for the next one too."""
+    from haul.pacing import Pace  # noqa: PLC0415 - only Download needs it
+
+    del vendor, connection
+    return Pace(calls, time.monotonic)
+
+
+def downloader(wanted: Download, *, time_left: Callable[[], float]) -> "Downloader":
     from haul.downloads import Downloader  # noqa: PLC0415 - only Download needs it
+    from haul.pacing import share  # noqa: PLC0415
     from haul.transfer import land_file  # noqa: PLC0415
 
+    vendor = connector(wanted)
+    calls = share(vendor.capabilities.calls_per_minute, wanted.plan.concurrency)
     return Downloader(
         wanted=wanted,
         ledger=ledger(),
-        connector=connector(wanted),
+        connector=vendor,
         landing=landing(),
         land_file=land_file,
         pause=time.sleep,
         clock=now,
+        time_left=time_left,
+        pace=_pace(wanted.vendor, wanted.connection, calls),
     )
 
 

@@ -29,7 +29,8 @@ from haul.errors import (
     VendorUnavailableError,
     names_of,
 )
-from haul.models.export import Download, JobStatus
+from haul.models.export import Download
+from haul.models.work import JobStatus
 from infra.buckets import KEYS
 from infra.flows.waiting import Waiting, has_outcome, status_is
 from infra.permissions import acknowledge, acknowledge_wildcard, allow
@@ -37,6 +38,8 @@ from infra.permissions import acknowledge, acknowledge_wildcard, allow
 _ID = "$$.Execution.Id"
 _ANY = ["States.ALL"]
 _TRANSIENT = names_of(TransientError)
+_TURNS = 2_000
+"""Three weeks of downloading, which no deadline allows, and not too many events for one child's history."""
 _LOG_DELIVERY = (
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
@@ -181,11 +184,19 @@ class ExportFlow(Construct):
     def _download(self, function: lambda_.IFunction) -> sfn.DistributedMap:
         """Children never fail: what came of each file is in the ledger, and Publish compares it with the plan.
 
-        A map would report a failed child under a name that says nothing about the file.
+        A map would report a failed child under a name that says nothing about the file. A child whose time ended before
+        its files did answers with its own next input, and nothing else comes as far as that choice.
         """
         child = self._step("Download", function, _TRANSIENT, attempts=3)
-        child.add_catch(sfn.Pass(self, "Recorded elsewhere", result=sfn.Result.from_object({})), errors=_ANY)
-        of_the_state = {name: sfn.JsonPath.object_at(f"$.{name}") for name in Download.model_fields if name != "item"}
+        recorded = sfn.Pass(self, "Recorded elsewhere", result=sfn.Result.from_object({}))
+        child.add_catch(recorded, errors=_ANY)
+        unfinished = sfn.Condition.and_(
+            sfn.Condition.is_present("$.turn"), sfn.Condition.number_less_than("$.turn", _TURNS)
+        )
+        child.next(sfn.Choice(self, "Unfinished?").when(unfinished, child).otherwise(recorded))
+        of_the_state = {
+            name: sfn.JsonPath.object_at(f"$.{name}") for name in Download.model_fields if name not in {"item", "turn"}
+        }
         return sfn.DistributedMap(
             self,
             "Download files",

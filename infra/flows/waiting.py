@@ -3,7 +3,7 @@
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from haul.models.export import JobStatus
+from haul.models.work import JobStatus
 
 STILL_RUNNING = (JobStatus.RUNNING, JobStatus.UNKNOWN)
 

@@ -24,7 +24,8 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.models.export import Contents, Job, JobStatus
+from haul.models.export import Contents
+from haul.models.work import Job, JobStatus
 from haul.ports import Connector, DownloadSource, Found, Known
 from infra.local.vendors.adobe import AdobeSimulator
 from tests.fakes.secret import FakeSecret

@@ -20,7 +20,7 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.models.export import Job, JobStatus
+from haul.models.work import Job, JobStatus
 from haul.ports import Connector
 from infra.local.vendors.server import LocalServer, Reply, Request
 from infra.local.vendors.simulator import Call

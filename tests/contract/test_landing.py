@@ -3,18 +3,22 @@
 import base64
 import gzip
 import os
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from awscrt.checksums import crc64nvme
+from botocore.credentials import Credentials
 
 from haul.adapters.landing import S3Landing
-from haul.errors import CorruptFileError, LandingNotWritableError, LedgerBusyError
+from haul.errors import CorruptFileError, LandingNotWritableError, LedgerBusyError, TruncatedFileError
 from haul.models.export import Dataset, RemoteFile
-from haul.ports import DownloadSource, Landing, ObjectHead, Part
+from haul.ports import DownloadSource, Landing, ObjectHead, Part, UploadEndedError
 from haul.transfer import Tuning, land_file
+from haul.transfer.upload import combined
 from tests.fakes.file_server import Reply, file_server
 from tests.fakes.landing import FakeLanding
 
@@ -38,7 +42,7 @@ def landing(request: pytest.FixtureRequest) -> Landing:
     bucket = f"landing-{uuid4().hex[:12]}"
     s3.create_bucket(Bucket=bucket)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    return S3Landing(bucket, s3)
+    return S3Landing(bucket, s3, lambda: Credentials("test", "test"))
 
 
 def parts_of(landing: Landing, upload_id: str) -> list[Part]:
@@ -114,6 +118,79 @@ def test_an_aborted_upload_takes_nothing_more_and_may_be_aborted_again(landing: 
         landing.upload(KEY, upload_id, 3, b"more", checksum=total(b"more"))
     with pytest.raises(LedgerBusyError, match="ended by another writer"):
         landing.complete(KEY, upload_id, parts, checksum=total(WHOLE))
+
+
+def pouring(data: bytes) -> Callable[[memoryview], None]:
+    """Fills spaces with `data`, one after the other."""
+    rest = memoryview(data)
+
+    def fill(space: memoryview) -> None:
+        nonlocal rest
+        space[:], rest = rest[: len(space)], rest[len(space) :]
+
+    return fill
+
+
+def test_parts_that_are_streamed_are_listed_and_make_the_object(landing: Landing) -> None:
+    upload_id = landing.begin(KEY, content_type="application/gzip")
+
+    with closing(landing.sender()) as sender:
+        parts = [
+            sender.send(KEY, upload_id, number, length=len(piece), fill=pouring(piece))
+            for number, piece in enumerate(PIECES, 1)
+        ]
+    listed = landing.parts(KEY, upload_id)
+    version = landing.complete(KEY, upload_id, parts, checksum=combined(parts))
+
+    assert listed == parts
+    assert [part.checksum for part in parts] == [total(piece) for piece in PIECES]
+    assert landing.head(KEY) == ObjectHead(bytes=len(WHOLE), version_id=version, checksum=total(WHOLE))
+    assert landing.read(KEY) == WHOLE
+    assert landing.parts(KEY, upload_id) is None
+
+
+def test_a_part_that_breaks_off_is_no_part_and_the_next_one_is_sent_anew(landing: Landing) -> None:
+    upload_id = landing.begin(KEY, content_type="application/gzip")
+    pour = pouring(PIECES[0])
+
+    def breaks_off(space: memoryview) -> None:
+        if len(pieces) == 3:
+            raise TruncatedFileError("the vendor hung up")
+        pieces.append(len(space))
+        pour(space)
+
+    pieces: list[int] = []
+    with closing(landing.sender()) as sender:
+        with pytest.raises(TruncatedFileError):
+            sender.send(KEY, upload_id, 1, length=len(PIECES[0]), fill=breaks_off)
+        listed = landing.parts(KEY, upload_id)
+        part = sender.send(KEY, upload_id, 1, length=len(PIECES[0]), fill=pouring(PIECES[0]))
+
+    assert listed == []
+    assert landing.parts(KEY, upload_id) == [part]
+
+
+def test_a_part_of_an_upload_that_has_ended_is_told_as_that(landing: Landing) -> None:
+    upload_id = landing.begin(KEY, content_type="application/gzip")
+    landing.abort(KEY, upload_id)
+
+    with closing(landing.sender()) as sender, pytest.raises(UploadEndedError):
+        sender.send(KEY, upload_id, 1, length=3, fill=pouring(b"abc"))
+
+
+@pytest.mark.parametrize("key", [KEY, "raw/people/Über das/run_id=r1/a b+c~(1)'.csv.gz"])
+def test_an_object_is_read_again_in_pieces(landing: Landing, key: str) -> None:
+    upload_id = landing.begin(key, content_type="application/gzip")
+    with closing(landing.sender()) as sender:
+        parts = [sender.send(key, upload_id, 1, length=len(WHOLE), fill=pouring(WHOLE))]
+    version = landing.complete(key, upload_id, parts, checksum=total(WHOLE))
+
+    read, space = bytearray(), memoryview(bytearray(1 << 20))
+    with landing.reading(key, version) as reader:
+        while count := reader.readinto(space):
+            read += space[:count]
+
+    assert read == WHOLE
 
 
 def test_a_document_is_written_again_and_one_that_is_not_there_is_none(landing: Landing) -> None:

@@ -30,8 +30,9 @@ from haul.errors import (
     VendorUnavailableError,
 )
 from haul.models.event import Outcome
-from haul.models.export import Contents, Download, Export, Format, Job, JobStatus
+from haul.models.export import Contents, Download, Export, Format
 from haul.models.landed import LandedFile
+from haul.models.work import Job, JobStatus
 from haul.ports import Connector, DownloadSource, Known, TakesLinks
 from haul.transfer import land_file
 from haul.transfer.links import Network

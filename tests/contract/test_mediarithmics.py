@@ -29,8 +29,9 @@ from haul.errors import (
 )
 from haul.ledger import Ledger
 from haul.models.event import Outcome
-from haul.models.export import Contents, Export, Job, JobStatus
+from haul.models.export import Contents, Export
 from haul.models.vendors.mediarithmics import QueryExportOptions
+from haul.models.work import Job, JobStatus
 from haul.ports import Connector, DownloadSource, Execution, Known, Site
 from infra.local.vendors.mediarithmics import MediarithmicsSimulator
 from tests.fakes.landing import FakeLanding

@@ -27,7 +27,8 @@ from haul.errors import (
     UnknownVersionError,
     VendorUnavailableError,
 )
-from haul.models.export import Column, Job, JobStatus
+from haul.models.export import Column
+from haul.models.work import Job, JobStatus
 from haul.ports import Connector, DownloadSource, Found, Known
 from infra.local.vendors.visier import VisierSimulator
 from tests.fakes.secret import FakeSecret

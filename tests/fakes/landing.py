@@ -1,12 +1,14 @@
 """A landing bucket in memory, as strict as S3: wrong sums and sizes are refused, an ended upload is gone."""
 
 import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from awscrt.checksums import crc64nvme
 
 from haul.errors import CorruptFileError, HaulError, LedgerBusyError
-from haul.ports import ObjectHead, Part
+from haul.ports import ObjectHead, Part, Reader, UploadEndedError
 
 type Bytes = bytes | bytearray | memoryview
 
@@ -27,13 +29,19 @@ class _Upload:
 
 
 class FakeLanding:
-    """`failing` maps a method's name to what its next calls raise, in order; `calls` are the names as they came."""
+    """`failing` maps a method's name to what its next calls raise, in order; `calls` are the names as they came.
+
+    `sent` has the numbers of the parts that were streamed, as they were begun. `on_part` is told one that is there.
+    """
 
     def __init__(self, bucket: str = "landing", *, smallest_part: int = 0) -> None:
         self.objects: dict[str, Object] = {}
         self.uploads: dict[str, _Upload] = {}
         self.calls: list[str] = []
         self.failing: dict[str, list[HaulError]] = {}
+        self.sent: list[int] = []
+        self.on_part: Callable[[int], None] = lambda _: None
+        self.piece_bytes = 4_096
         self.versions = 0
         self._bucket = bucket
         self._smallest_part = smallest_part
@@ -59,7 +67,27 @@ class FakeLanding:
         data = bytes(body)
         _check(key, data, checksum)
         self._open(key, upload_id).parts[number] = data
-        return Part(number=number, etag=f"etag-{number}-{checksum}", bytes=len(data), checksum=checksum)
+        return _part(number, data)
+
+    def sender(self) -> "_Sender":
+        return _Sender(self)
+
+    def parts(self, key: str, upload_id: str) -> list[Part] | None:
+        self._called("parts")
+        upload = self.uploads.get(upload_id)
+        if upload is None or upload.key != key:
+            return None
+        return [_part(number, data) for number, data in sorted(upload.parts.items())]
+
+    def keep(self, key: str, upload_id: str, number: int, data: bytes) -> Part:
+        """Take in a part that was streamed, all of it."""
+        upload = self.uploads.get(upload_id)
+        if upload is None or upload.key != key:
+            raise UploadEndedError
+        self._called("send")
+        upload.parts[number] = data
+        self.on_part(number)
+        return _part(number, data)
 
     def complete(self, key: str, upload_id: str, parts: list[Part], *, checksum: str) -> str | None:
         self._called("complete")
@@ -88,6 +116,13 @@ class FakeLanding:
         found = self.objects.get(key)
         return None if found is None else ObjectHead(len(found.body), found.version_id, found.checksum)
 
+    @contextmanager
+    def reading(self, key: str, version_id: str | None) -> Iterator[Reader]:
+        self._called("reading")
+        found = self.objects[key]
+        assert version_id == found.version_id
+        yield _Reader(found.body)
+
     def read(self, key: str) -> bytes | None:
         found = self.objects.get(key)
         return None if found is None else found.body
@@ -113,6 +148,36 @@ class FakeLanding:
         version = f"v{self.versions}"
         self.objects[key] = Object(body, version, content_type, checksum)
         return version
+
+
+class _Sender:
+    def __init__(self, landing: FakeLanding) -> None:
+        self._landing = landing
+
+    def send(self, key: str, upload_id: str, number: int, *, length: int, fill: Callable[[memoryview], None]) -> Part:
+        self._landing.sent.append(number)
+        data = bytearray(length)
+        for at in range(0, length, self._landing.piece_bytes):
+            fill(memoryview(data)[at : at + self._landing.piece_bytes])
+        return self._landing.keep(key, upload_id, number, bytes(data))
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class _Reader:
+    def __init__(self, body: bytes) -> None:
+        self._rest = memoryview(body)
+
+    def readinto(self, space: memoryview) -> int:
+        piece, self._rest = self._rest[: len(space)], self._rest[len(space) :]
+        space[: len(piece)] = piece
+        return len(piece)
+
+
+def _part(number: int, data: bytes) -> Part:
+    checksum = _sum(data)
+    return Part(number=number, etag=f"etag-{number}-{checksum}", bytes=len(data), checksum=checksum)
 
 
 def _check(key: str, body: bytes, checksum: str) -> None:

@@ -15,8 +15,9 @@ from haul.errors import (
     ResultExpiredError,
     VendorUnavailableError,
 )
-from haul.models.export import Column, Contents, Dataset, Job, JobStatus, RemoteFile, Watermark
+from haul.models.export import Column, Contents, Dataset, RemoteFile
 from haul.models.landed import Checksum, LandedFile
+from haul.models.work import Job, JobStatus, Watermark
 from haul.ports import (
     Capabilities,
     Connector,

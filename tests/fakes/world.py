@@ -19,10 +19,11 @@ from haul.errors import HaulError, InvalidEventError, TransientError, UnknownCon
 from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome
-from haul.models.export import Download, Export, JobStatus, PlanItem
+from haul.models.export import Download, Export, PlanItem
 from haul.models.landed import LandedFile
 from haul.models.ledger import RunRecord
-from haul.ports import Connector, Execution, ExecutionState, Notice, Site, Store
+from haul.models.work import JobStatus
+from haul.ports import Connector, Execution, ExecutionState, Notice, OutOfTimeError, Site, Store
 from tests.fakes.landing import FakeLanding
 from tests.fakes.memory_store import Fault, FaultyStore, KilledError, MemoryStore
 from tests.fakes.vendor import FakeVendor, fake_land_file
@@ -69,7 +70,8 @@ class World:
         self.site = Site(environment="test", bucket=BUCKET)
         self.executions: dict[str, Run] = {}
         self.notices: list[Notice] = []
-        self.downloads_fail: list[HaulError] = []
+        self.downloads_fail: list[HaulError | OutOfTimeError] = []
+        self.time_left = 900.0
         self.links: dict[str, list[str]] = {}
         self.forgetting_fails: list[HaulError] = []
         self.before_write: Callable[[str], Fault | None] = lambda _: None
@@ -182,8 +184,9 @@ class World:
             return {"published": ended.published, "error": ended.error, "cause": ended.cause}
         export = Export.model_validate(state)
         if step.startswith("download"):
-            self._download(export, int(step.split(" ")[1]))
-            return state
+            finished = self._download(export, int(step.split(" ")[1]), state.get("turn", 0))
+            plain = {name: value for name, value in state.items() if name != "turn"}
+            return plain if finished else plain | {"turn": state.get("turn", 0) + 1}
         return _dump(self._decide(step, export, now)) if step != "notify" else self._notify(execution, export)
 
     def _decide(self, step: str, export: Export, now: datetime) -> Export:
@@ -205,7 +208,7 @@ class World:
                 return publishing.publish(export, ledger=self.ledger(), landing=self.landing, site=self.site, now=now)
         raise AssertionError(step)
 
-    def _download(self, export: Export, number: int) -> None:
+    def _download(self, export: Export, number: int, turn: int) -> bool:
         assert export.plan is not None
         raw = self.landing.read(export.plan.key)
         assert raw is not None
@@ -219,8 +222,9 @@ class World:
             landing=export.landing,
             job=export.job,
             plan=export.plan,
+            turn=turn,
         )
-        Downloader(
+        came = Downloader(
             wanted=wanted,
             ledger=self.ledger(),
             connector=self.connector(wanted),
@@ -228,7 +232,9 @@ class World:
             land_file=self._land_file,
             pause=lambda _: None,
             clock=lambda: self.now,
+            time_left=lambda: self.time_left,
         ).run()
+        return came.finished
 
     def _land_file(self, *given: Any, **named: Any) -> LandedFile:
         if self.downloads_fail:
@@ -268,7 +274,7 @@ class World:
         elif step == "plan":
             execution.step = "download 0" if answer["plan"]["items"] else "publish"
         elif step.startswith("download"):
-            execution.step = self._after_download(execution, step)
+            execution.step = step if answer.get("turn") else self._after_download(execution, step)
         else:
             execution.step = "notify"
 

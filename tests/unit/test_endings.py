@@ -10,8 +10,8 @@ from haul import keys
 from haul.errors import LedgerBusyError, RequestRejectedError
 from haul.ledger import Ledger
 from haul.models.event import Outcome
-from haul.models.export import Job
 from haul.models.ledger import FileRecord, FileState, PipelineRecord, RunState
+from haul.models.work import Job
 from haul.ports import Notice
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
 from tests.fakes.world import NOON, World, fake_vendor

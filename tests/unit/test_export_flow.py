@@ -11,8 +11,9 @@ import pytest
 
 from haul.errors import RateLimitedError, ResultExpiredError, VendorUnavailableError
 from haul.models.event import Outcome
-from haul.models.export import Contents, Job, JobStatus
+from haul.models.export import Contents
 from haul.models.ledger import RunState
+from haul.models.work import Job, JobStatus
 from haul.ports import Found, Known, Prepared
 from tests.fakes.memory_store import Fault
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS

@@ -19,9 +19,9 @@ from hypothesis.stateful import (
 
 from haul.errors import HaulError
 from haul.ledger import Ledger
-from haul.models.export import JobStatus
 from haul.models.ledger import RunRecord, RunState
 from haul.models.manifest import Manifest
+from haul.models.work import JobStatus
 from haul.ports import Store
 from tests.fakes.memory_store import Fault, KilledError, MemoryStore
 from tests.fakes.vendor import LIKE_VISIER, LISTS_RUNNING_AND_CANCELS

@@ -11,13 +11,13 @@ from haul import keys
 from haul.errors import LedgerBusyError, QuotaExceededError, RunAbandonedError, RunNotFoundError
 from haul.ledger import Ledger, trigger_key
 from haul.models.event import Outcome, Start
-from haul.models.export import ExportError
 from haul.models.ledger import JobPhase, JobRecord, PipelineRecord, RunRecord, RunState
+from haul.models.work import ErrorRecord
 from haul.ports import Store
 from tests.fakes.memory_store import Fault, FaultyStore, MemoryStore
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-ERROR = ExportError(name="ExportFailedError", message="it broke")
+ERROR = ErrorRecord(name="ExportFailedError", message="it broke")
 
 
 def a_start(**fields: Any) -> Start:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from haul import notices
 from haul.errors import PermanentError, TransientError, names_of
 from haul.models.event import About, Notify, Outcome
-from haul.models.export import Column, ExportError, Job, Watermark
+from haul.models.export import Column
 from haul.models.landed import Checksum
 from haul.models.manifest import (
     CostEstimate,
@@ -25,6 +25,7 @@ from haul.models.manifest import (
     Vendor,
 )
 from haul.models.run import Run
+from haul.models.work import ErrorRecord, Job, Watermark
 from haul.notices import Place
 from haul.ports import Notice
 
@@ -66,7 +67,7 @@ def a_run(outcome: Outcome, **facts: Any) -> Run:
 
 def a_failed_run(error: str, message: str, outcome: Outcome = Outcome.FAILED, **facts: Any) -> Run:
     said = notices.advice(error, run_id=RUN_ID, environment="prod", connection="visier-acme", pipeline="visier-people")
-    return a_run(outcome, error=ExportError(name=error, message=message), advice=said, **facts)
+    return a_run(outcome, error=ErrorRecord(name=error, message=message), advice=said, **facts)
 
 
 def a_published_run(**facts: Any) -> Run:

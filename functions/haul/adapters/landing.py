@@ -6,15 +6,19 @@ again: the bucket keeps both versions and the record names the one it checked.
 """
 
 import http
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NoReturn, cast
 
+import boto3
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.response import StreamingBody
 
+from haul.adapters.parts import Refused, S3PartSender
 from haul.adapters.refusals import code_of, refusal, status_of
 from haul.errors import CorruptFileError, HaulError, LedgerBusyError
-from haul.ports import ObjectHead, Part
+from haul.ports import ObjectHead, Part, PartSender, Reader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,12 +31,16 @@ _ENDED = {"NoSuchUpload", "InvalidPart"}
 class S3Landing:
     """One landing bucket.
 
-    `client` signs with s3v4 and computes checksums only when required: ours are computed while the bytes pass.
+    `client` signs with s3v4 and computes checksums only when required: ours are computed while the bytes pass. Parts
+    that are streamed are signed with `credentials`, by default those that boto3's clients find.
     """
 
-    def __init__(self, bucket: str, client: "S3Client") -> None:
+    def __init__(
+        self, bucket: str, client: "S3Client", credentials: Callable[[], Credentials | None] | None = None
+    ) -> None:
         self._bucket = bucket
         self._s3 = client
+        self._credentials = credentials or _found_credentials
 
     @property
     def bucket(self) -> str:
@@ -72,6 +80,35 @@ class S3Landing:
                 ChecksumCRC64NVME=checksum,
             )
         return Part(number=number, etag=answer["ETag"], bytes=len(body), checksum=checksum)
+
+    def sender(self) -> PartSender:
+        return S3PartSender(
+            self._s3.meta.endpoint_url,
+            self._bucket,
+            self._s3.meta.region_name,
+            credentials=self._credentials,
+            words=self._refused,
+        )
+
+    def parts(self, key: str, upload_id: str) -> list[Part] | None:
+        pages = self._s3.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload_id)
+        try:
+            return [
+                Part(
+                    number=found["PartNumber"],
+                    etag=found["ETag"],
+                    bytes=found["Size"],
+                    checksum=found.get("ChecksumCRC64NVME", ""),
+                )
+                for page in pages
+                for found in page.get("Parts", [])
+            ]
+        except ClientError as error:
+            if code_of(error) == "NoSuchUpload":
+                return None
+            self._translate(error, key)
+        except BotoCoreError as error:
+            self._translate(error, key)
 
     def complete(self, key: str, upload_id: str, parts: list[Part], *, checksum: str) -> str | None:
         size = sum(part.bytes for part in parts)
@@ -123,6 +160,17 @@ class S3Landing:
             checksum=answer.get("ChecksumCRC64NVME"),
         )
 
+    @contextmanager
+    def reading(self, key: str, version_id: str | None) -> Iterator[Reader]:
+        with self._words(key):
+            found = (
+                self._s3.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)
+                if version_id
+                else self._s3.get_object(Bucket=self._bucket, Key=key)
+            )
+        with closing(found["Body"]) as body:
+            yield _Reader(body, lambda error: self._in_our_words(error, key))
+
     def read(self, key: str) -> bytes | None:
         try:
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
@@ -136,6 +184,11 @@ class S3Landing:
     def write_document(self, key: str, body: str) -> None:
         with self._words(key):
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=body.encode(), ContentType="application/json")
+
+    def _refused(self, refused: Refused, key: str) -> HaulError:
+        """Say of a part what botocore would have been told."""
+        answer = {"Error": {"Code": refused.code}, "ResponseMetadata": {"HTTPStatusCode": refused.status}}
+        return self._in_our_words(ClientError(answer, "UploadPart"), key)  # type: ignore[arg-type]  # all that is read
 
     @contextmanager
     def _words(self, key: str) -> Iterator[None]:
@@ -158,6 +211,25 @@ class S3Landing:
         if code in _ENDED:
             return LedgerBusyError(f"the upload of {key} was ended by another writer ({code})")
         return LedgerBusyError(f"S3 does not take {key} now ({code})")
+
+
+class _Reader:
+    """The body of an object."""
+
+    def __init__(self, body: StreamingBody, words: Callable[[BotoCoreError], HaulError]) -> None:
+        self._body = body
+        self._words = words
+
+    def readinto(self, space: memoryview) -> int:
+        try:
+            return int(self._body.readinto(space))  # type: ignore[arg-type]  # a buffer, whatever the stub says
+        except BotoCoreError as error:
+            raise self._words(error) from None
+
+
+def _found_credentials() -> Credentials | None:
+    session = boto3.DEFAULT_SESSION or boto3.Session()
+    return session.get_credentials()
 
 
 def _plain(body: bytes | bytearray | memoryview) -> bytes:

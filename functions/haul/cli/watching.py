@@ -21,8 +21,9 @@ from haul.cli.output import Output
 from haul.errors import QuotaExceededError
 from haul.ledger import LIVE
 from haul.models.event import Outcome
-from haul.models.export import Contents, Export, JobStatus
+from haul.models.export import Contents, Export
 from haul.models.ledger import FileState, RunRecord, RunState
+from haul.models.work import JobStatus
 from haul.ports import ExecutionState
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0

@@ -1,4 +1,7 @@
-"""State "Download": the files of one plan item, from the vendor into the landing bucket."""
+"""State "Download": the files of one plan item, from the vendor into the landing bucket.
+
+What one invocation has no time for the next one goes on with: the answer is its input then, and empty otherwise.
+"""
 
 from typing import Any
 
@@ -14,8 +17,12 @@ from haul.observability import logger, metrics
 @logger.inject_lambda_context(correlation_id_path="run_id", clear_state=True)
 @metrics.log_metrics
 @event_parser(model=Download)
-def lambda_handler(wanted: Download, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
-    moved = wiring.downloader(wanted).run()
-    logger.info("files downloaded", item=wanted.item.item, files=len(wanted.item.files), bytes=moved)
-    metrics.add_metric("BytesLanded", MetricUnit.Bytes, moved)
-    return {}
+def lambda_handler(wanted: Download, context: LambdaContext) -> dict[str, Any]:
+    came = wiring.downloader(wanted, time_left=lambda: context.get_remaining_time_in_millis() / 1000).run()
+    metrics.add_metric("BytesLanded", MetricUnit.Bytes, came.bytes)
+    item, files = wanted.item.item, len(wanted.item.files)
+    if came.finished:
+        logger.info("files downloaded", item=item, files=files, bytes=came.bytes)
+        return {}
+    logger.info("files downloaded in part", item=item, files=files, bytes=came.bytes, turn=wanted.turn)
+    return wanted.model_copy(update={"turn": wanted.turn + 1}).model_dump(mode="json", by_alias=True)

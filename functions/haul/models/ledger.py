@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from haul.models.base import Document, Duration, Instant
 from haul.models.event import Outcome
-from haul.models.export import Export, ExportError
-from haul.models.landed import LandedFile
+from haul.models.export import Export
+from haul.models.landed import LandedFile, Progress
+from haul.models.work import ErrorRecord
 
 
 class LedgerDocument(Document):
@@ -53,7 +54,7 @@ class RunRecord(LedgerDocument):
     export: Export | None = None
     next_poll_at: Instant | None = None
     outcome: Outcome | None = None
-    error: ExportError | None = None
+    error: ErrorRecord | None = None
     late_told_at: Instant | None = None
     told: bool = False
 
@@ -70,6 +71,8 @@ class FileRecord(LedgerDocument):
     """One file of a run, over all attempts. `upload_id` is of the multipart upload in progress.
 
     `result_id` is the vendor's result it came from: a later attempt keeps the file only if it has the same one.
+    `token` names the invocation that works on the file: only with it may `progress` and `upload_id` be changed.
+    `paused` says that an invocation's time ended inside the file, `restarts` how often its bytes were lost by that.
     """
 
     n: int
@@ -77,9 +80,13 @@ class FileRecord(LedgerDocument):
     result_id: str | None = None
     state: FileState
     tries: int = 0
+    token: str | None = None
     upload_id: str | None = None
+    progress: Progress | None = None
+    paused: bool = False
+    restarts: int = 0
     landed: LandedFile | None = None
-    error: ExportError | None = None
+    error: ErrorRecord | None = None
     seconds: float = 0.0
 
 

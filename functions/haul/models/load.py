@@ -1,11 +1,12 @@
-"""What belongs to loads alone: what became of each part of one, and the options that all who send data share."""
+"""A load: its state, what became of each part of it, and the options that all who send data share."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from haul.models.base import Document, Written
-from haul.models.event import Outcome
+from haul.models.base import Document, Instant, Written
+from haul.models.event import Outcome, S3Object
+from haul.models.work import Work
 
 
 class LoadItem(Document):
@@ -18,6 +19,26 @@ class LoadItem(Document):
     outcome: Outcome
     data_version: str | None = None
     message: str = ""
+
+
+class Items(Document):
+    """What became of each part of a load; too long for a state where there are many tenants."""
+
+    items: list[LoadItem]
+
+
+class Load(Work):
+    """One attempt of a run that sends data, or has the vendor work on what it has.
+
+    `objects` are the object versions that are sent. `awaited_since` is when the first look found everything ended but
+    for what should still appear. `items_key` is where the ledger keeps what became of each part.
+    """
+
+    kind: Literal["load"] = "load"
+    objects: list[S3Object] = []
+    awaited_since: Instant | None = None
+    items_key: str | None = None
+    records: int | None = None
 
 
 class SourceOptions(Written):

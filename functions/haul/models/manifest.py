@@ -6,8 +6,9 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from haul.models.base import Document, Instant
 from haul.models.event import Outcome, Trigger
-from haul.models.export import Dataset, Job, Watermark
+from haul.models.export import Dataset
 from haul.models.landed import LandedFile
+from haul.models.work import Job, Watermark
 
 
 class Previous(Document):

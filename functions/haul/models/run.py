@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from haul.models.base import Document, Instant
 from haul.models.event import Outcome, Trigger
-from haul.models.export import ExportError, Job, Watermark
+from haul.models.work import ErrorRecord, Job, Watermark
 
 
 class Run(Document):
@@ -19,7 +19,7 @@ class Run(Document):
     environment: str
     run_id: str
     outcome: Outcome
-    error: ExportError | None = None
+    error: ErrorRecord | None = None
     advice: str | None = None
     published: bool
     manifest: str | None = None

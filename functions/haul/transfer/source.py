@@ -4,9 +4,14 @@ Content coding is never undone. A vendor that stores `x.csv.gz` may serve it wit
 lands is what is stored; asking for `identity` could make such a server unpack it. Of a file that is stored as it is
 read, `identity` is asked: a server that packs it on its way no longer tells its length. Messages name the file and
 numbers: never a URL, a header or content, for a link is a capability and a row is customer data.
+
+That a server honours byte ranges is never assumed. It has proved it when it answers 206 with exactly the range that
+was asked for, of a file of the same size, under the same validator.
 """
 
 import math
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +23,7 @@ from typing import Literal, NoReturn
 
 from haul.errors import (
     CredentialsRefusedError,
+    FileChangedError,
     MissingCapabilityError,
     RateLimitedError,
     RequestRejectedError,
@@ -45,14 +51,46 @@ class Patience:
     stall: float = 60.0
 
 
-class Body:
-    """The bytes of one file as they come in. `length` is what the server announced, None if it did not."""
+@dataclass(frozen=True)
+class Version:
+    """Which bytes a file consists of: its size, and a validator that the server changes with them."""
 
-    def __init__(self, name: str, response: HTTPResponse, patience: Patience) -> None:
+    size: int
+    validator: str
+
+
+class NotRangedError(Exception):
+    """The server does not prove that it honours byte ranges. Never leaves the transfer."""
+
+
+class Body:
+    """The bytes of one file, or of a stretch of it, as they come in.
+
+    Attributes:
+        length: how many will come, None if the server does not say.
+        framed: the end of the connection is not taken for the end of the file.
+        received: how many came.
+        version: the file's, where the server tells; `ranged` if it has proved to honour ranges of that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connection: Connection,
+        response: HTTPResponse,
+        patience: Patience,
+        *,
+        length: int | None = None,
+        version: Version | None = None,
+        ranged: bool = False,
+    ) -> None:
         self.name = name
-        self.length = response.length
+        self.length = response.length if length is None else length
         self.framed = response.chunked or response.length is not None
         self.received = 0
+        self.version = version
+        self.ranged = ranged
+        self._connection = connection
         self._response = response
         self._patience = patience
 
@@ -78,10 +116,174 @@ class Body:
             self._truncated(0)
         return count
 
+    def close(self) -> None:
+        _close(self._connection, self._response)
+
     def _truncated(self, count: int, why: str = "") -> NoReturn:
         received = self.received + count
         of = "" if self.length is None else f" of {self.length:,}"
         raise TruncatedFileError(f"{self.name} ended after {received:,}{of} bytes{why}") from None
+
+
+class Door:
+    """One file at the vendor's, opened as often as it takes, from any thread.
+
+    Its source is resolved once, and anew after 401, 403, 404 or 410: a token or a link may expire in the middle of a
+    file, and what has come until then is not lost.
+
+    Args:
+        name: the file's name, for errors.
+        open_source: resolves the file.
+        network: where it may lead.
+        patience: how long to wait.
+        coding: what the server may do to the bytes. What it does is told by them, never by its reply.
+        before_call: called before each request; a vendor may allow only so many a minute.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_source: Callable[[], DownloadSource],
+        network: Network,
+        patience: Patience,
+        *,
+        coding: Coding = "gzip",
+        before_call: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self._open_source = open_source
+        self._network = network
+        self._patience = patience
+        self._coding = coding
+        self._before_call = before_call
+        self._source: DownloadSource | None = None
+        self._lock = threading.Lock()
+
+    def whole(self, *, may_range: bool = True) -> Body:
+        """Open the file from its beginning, so that the reply shows whether ranges of it may be asked for.
+
+        Args:
+            may_range: False where it is known that they may not.
+
+        Raises:
+            CredentialsRefusedError, MissingCapabilityError, ResultExpiredError: refused, twice where that could help.
+            RateLimitedError, VendorUnavailableError: not now.
+            UnsafeLinkError: the link leads where no vendor's file can be.
+            RequestRejectedError, UnexpectedResponseError: anything else that is not a file.
+        """
+        if may_range and self._resolved().honours_range and (body := self._whole_by_range()):
+            return body
+        connection, response = self._got({})
+        try:
+            if response.status != HTTPStatus.OK:
+                _refuse(self.name, response)
+            return self._plain(connection, response)
+        except BaseException:
+            _close(connection, response)
+            raise
+
+    def stretch(self, start: int, stop: int, version: Version) -> Body:
+        """Open the bytes from `start` up to `stop` of exactly this version, or fewer of them: see the body's length.
+
+        Raises:
+            FileChangedError: it is another version now.
+            NotRangedError: the server does not honour the range.
+            HaulError: as `whole` says.
+        """
+        connection, response = self._got({"Range": f"bytes={start}-{stop - 1}", "If-Range": version.validator})
+        try:
+            if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.RANGE_NOT_SATISFIABLE}:
+                _refuse(self.name, response)
+            self._require_unchanged(response, version)
+            found = _content_range(response)
+            if found is None or found.start != start or found.stop > stop or not _has_length(response, found):
+                raise NotRangedError
+            return Body(
+                self.name, connection, response, self._patience, length=len(found), version=version, ranged=True
+            )
+        except BaseException:
+            _close(connection, response)
+            raise
+
+    def _whole_by_range(self) -> Body | None:
+        """Ask for all of it as a range; None where the answer is neither that nor the plain file."""
+        connection, response = self._got({"Range": "bytes=0-"})
+        try:
+            if response.status == HTTPStatus.OK:
+                return self._plain(connection, response)
+            if response.status == HTTPStatus.PARTIAL_CONTENT:
+                found, size = _content_range(response), _size(response)
+                validator = _validator(response.headers)
+                fits = found is not None and size is not None and found.start == 0 and _has_length(response, found)
+                if found and size and fits and (validator or len(found) == size):
+                    version = Version(size, validator) if validator else None
+                    return Body(
+                        self.name,
+                        connection,
+                        response,
+                        self._patience,
+                        length=len(found),
+                        version=version,
+                        ranged=version is not None,
+                    )
+            elif response.status != HTTPStatus.RANGE_NOT_SATISFIABLE:
+                _refuse(self.name, response)
+        except BaseException:
+            _close(connection, response)
+            raise
+        _close(connection, response)
+        return None
+
+    def _plain(self, connection: Connection, response: HTTPResponse) -> Body:
+        validator = _validator(response.headers)
+        version = Version(response.length, validator) if validator and response.length is not None else None
+        return Body(self.name, connection, response, self._patience, version=version)
+
+    def _require_unchanged(self, response: HTTPResponse, version: Version) -> None:
+        size = response.length if response.status == HTTPStatus.OK else _size(response)
+        kind = "ETag" if version.validator.startswith('"') else "Last-Modified"
+        found = response.headers.get(kind)
+        if found and found.startswith("W/"):
+            found = None
+        if (size is not None and size != version.size) or (found and found != version.validator):
+            raise FileChangedError(f"{self.name} is another file now than when its download began")
+        if found is None or response.status != HTTPStatus.PARTIAL_CONTENT:
+            raise NotRangedError
+
+    def _got(self, headers: Mapping[str, str]) -> tuple[Connection, HTTPResponse]:
+        source = self._resolved()
+        connection, response = self._get(source, headers)
+        if response.status in _STALE:
+            _close(connection, response)
+            connection, response = self._get(self._resolved(instead_of=source), headers)
+        return connection, response
+
+    def _resolved(self, instead_of: DownloadSource | None = None) -> DownloadSource:
+        with self._lock:
+            if self._source is None or self._source is instead_of:
+                self._source = self._open_source()
+            return self._source
+
+    def _get(self, source: DownloadSource, headers: Mapping[str, str]) -> tuple[Connection, HTTPResponse]:
+        self._before_call()
+        link = Link.parse(source.url, source.host)
+        patience = self._patience
+        for _ in range(MAX_REDIRECTS + 1):
+            connection = Connection(link, self._network, connect_timeout=patience.connect, stall_timeout=patience.stall)
+            try:
+                credentials = source.headers if link.trusted else {}
+                response = _exchange(
+                    self.name, connection, link, {"Accept-Encoding": self._coding, **credentials, **headers}
+                )
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or not location:
+                    return connection, response
+                _close(connection, response)
+                link = link.join(location, source.host)
+            except BaseException:
+                connection.close()
+                raise
+        raise UnexpectedResponseError(f"{self.name}: the vendor redirects more than {MAX_REDIRECTS} times")
 
 
 @contextmanager
@@ -93,52 +295,51 @@ def open_body(
     *,
     coding: Coding = "gzip",
 ) -> Iterator[Body]:
-    """Open a file; after 401, 403, 404 or 410 once more, with a fresh source.
-
-    Args:
-        name: the file's name, for errors.
-        open_source: resolves the file.
-        network: where it may lead.
-        patience: how long to wait.
-        coding: what the server may do to the bytes. What it does is told by them, never by its reply.
-
-    Raises:
-        CredentialsRefusedError, MissingCapabilityError, ResultExpiredError: refused, twice where that could help.
-        RateLimitedError, VendorUnavailableError: not now.
-        UnsafeLinkError: the link leads where no vendor's file can be.
-        RequestRejectedError, UnexpectedResponseError: anything else that is not a file.
-    """
-    connection, response = _get(name, open_source(), network, patience, coding)
-    if response.status in _STALE:
-        _close(connection, response)
-        connection, response = _get(name, open_source(), network, patience, coding)
+    """Open a file that is read once; what it raises is what `Door.whole` does."""
+    body = Door(name, open_source, network, patience, coding=coding).whole()
     try:
-        if response.status != HTTPStatus.OK:
-            _refuse(name, response)
-        yield Body(name, response, patience)
+        yield body
     finally:
-        _close(connection, response)
+        body.close()
 
 
-def _get(
-    name: str, source: DownloadSource, network: Network, patience: Patience, coding: Coding
-) -> tuple[Connection, HTTPResponse]:
-    link = Link.parse(source.url, source.host)
-    for _ in range(MAX_REDIRECTS + 1):
-        connection = Connection(link, network, connect_timeout=patience.connect, stall_timeout=patience.stall)
-        try:
-            response = _exchange(
-                name, connection, link, {"Accept-Encoding": coding, **(source.headers if link.trusted else {})}
-            )
-            location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or not location:
-                return connection, response
-            _close(connection, response)
-            link = link.join(location, source.host)
-        except BaseException:
-            connection.close()
-            raise
-    raise UnexpectedResponseError(f"{name}: the vendor redirects more than {MAX_REDIRECTS} times")
+def _validator(headers: HTTPMessage) -> str | None:
+    """What changes whenever the bytes do: a strong ETag, or a time of change that had passed when it was told."""
+    etag = headers.get("ETag")
+    if etag and re.fullmatch(r'"[^"]*"', etag):
+        return etag
+    changed, told = _seconds(headers.get("Last-Modified")), _seconds(headers.get("Date"))
+    return headers.get("Last-Modified") if changed and told and told - changed >= 1 else None
+
+
+def _seconds(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None
+
+
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_NO_RANGE = re.compile(r"bytes \*/(\d+)")
+
+
+def _content_range(response: HTTPResponse) -> range | None:
+    """Which bytes a reply says that it holds, None if it does not say so of one range in a file of known size."""
+    told = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    if not told:
+        return None
+    first, last, size = map(int, told.groups())
+    return range(first, last + 1) if first <= last < size else None
+
+
+def _size(response: HTTPResponse) -> int | None:
+    told = response.headers.get("Content-Range", "").strip()
+    found = _RANGE.fullmatch(told) or _NO_RANGE.fullmatch(told)
+    return int(found[found.lastindex or 1]) if found else None
+
+
+def _has_length(response: HTTPResponse, expected: range) -> bool:
+    return response.length is None or response.length == len(expected)
 
 
 def _exchange(name: str, connection: Connection, link: Link, headers: Mapping[str, str]) -> HTTPResponse:

@@ -6,7 +6,7 @@ size of file. The whole object's CRC64NVME is put together from the parts' and S
 
 import base64
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -38,6 +38,8 @@ class Upload:
     Args:
         size: how long the object will be, None if that is not known.
         on_upload: told the id of a multipart upload before its first part, and None when it has ended.
+        may_complete: asked when all parts are there and about to become an object.
+        keeps: tells by what went wrong whether the upload is left for somebody who goes on with it.
     """
 
     def __init__(
@@ -49,15 +51,20 @@ class Upload:
         size: int | None,
         on_upload: Callable[[str | None], None],
         smallest_part: int = PART_BYTES,
+        may_complete: Callable[[], None] = lambda: None,
+        keeps: Callable[[BaseException], bool] = lambda _: False,
     ) -> None:
         self.key = key
         self.bytes = 0
         self.checksum = 0
+        self.part_bytes = part_bytes(1, size, smallest_part)
         self._landing = landing
         self._content_type = content_type
         self._size = size
         self._on_upload = on_upload
         self._smallest_part = smallest_part
+        self._may_complete = may_complete
+        self._keeps = keeps
         self._upload_id: str | None = None
         self._parts: list[Part] = []
         self._number = 1
@@ -76,8 +83,8 @@ class Upload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is not None and self._upload_id is not None:
-                self._abandon(self._upload_id)
+            if error is not None and self._upload_id is not None:
+                self._leave(self._upload_id, error)
         finally:
             self._sender.shutdown()
 
@@ -110,10 +117,16 @@ class Upload:
         if self._used:
             self._send_part()
         self._land_part()
+        self._may_complete()
         version = self._landing.complete(self.key, self._upload_id, self._parts, checksum=encoded(self.checksum))
         self._upload_id = None
         self._on_upload(None)
         return version
+
+    @property
+    def safe_bytes(self) -> int:
+        """How much of it is in S3."""
+        return sum(part.bytes for part in self._parts)
 
     def _part_bytes(self) -> int:
         return part_bytes(self._number, self._size, self._smallest_part)
@@ -156,13 +169,23 @@ class Upload:
             del self._buffer[self._used :]
         return self._buffer
 
-    def _abandon(self, upload_id: str) -> None:
-        """Abort, once no part can arrive after that. An id stays noted if even that fails."""
+    def _leave(self, upload_id: str, error: BaseException) -> None:
+        """Abort, once no part can arrive after that, unless it is kept. An id stays noted if even that fails."""
         if self._in_flight is not None:
             self._in_flight[0].exception()
+        if self._keeps(error):
+            return
         with contextlib.suppress(HaulError):
             self._landing.abort(self.key, upload_id)
             self._on_upload(None)
+
+
+def combined(parts: Iterable[Part]) -> str:
+    """Put the whole object's checksum together from its parts', in their order."""
+    checksum = 0
+    for part in parts:
+        checksum = combine_crc64nvme(checksum, int.from_bytes(base64.b64decode(part.checksum)), part.bytes)
+    return encoded(checksum)
 
 
 def encoded(checksum: int) -> str:

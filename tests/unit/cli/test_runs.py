@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from haul.models.export import JobStatus
+from haul.models.work import JobStatus
 from tests.unit.cli.conftest import PEOPLE, Haul
 
 

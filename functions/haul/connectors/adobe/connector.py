@@ -17,8 +17,9 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.models.export import Contents, Job, JobStatus, RemoteFile
+from haul.models.export import Contents, RemoteFile
 from haul.models.vendors.adobe import SegmentExportOptions
+from haul.models.work import Job, JobStatus
 from haul.operations import operation
 from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, Prepared
 from haul.rest import excerpt

@@ -6,9 +6,9 @@ from typing import Any
 
 from haul.errors import InvalidEventError
 from haul.models.base import parse
-from haul.models.export import Watermark
 from haul.models.symbols import unescaped
 from haul.models.vendors.adobe import SegmentExportRequest
+from haul.models.work import Watermark
 from haul.ports import Prepared
 
 _COMPARED = ("fields", "mergePolicy", "filter", "additionalFields", "destination", "schema", "evaluationInfo")

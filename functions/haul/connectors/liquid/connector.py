@@ -20,9 +20,10 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.models.export import Contents, Dataset, Format, Job, JobStatus, RemoteFile
+from haul.models.export import Contents, Dataset, Format, RemoteFile
 from haul.models.symbols import is_symbol, unescaped
 from haul.models.vendors.liquid import ExportOptions
+from haul.models.work import Job, JobStatus
 from haul.operations import operation
 from haul.ports import Capabilities, Connector, DownloadSource, Found, JobReport, Known, Operation, Prepared
 from haul.rest import excerpt

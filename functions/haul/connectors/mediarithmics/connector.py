@@ -23,9 +23,10 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.models.export import Contents, Job, JobStatus, RemoteFile
+from haul.models.export import Contents, RemoteFile
 from haul.models.symbols import unescaped
 from haul.models.vendors.mediarithmics import QueryExportOptions
+from haul.models.work import Job, JobStatus
 from haul.operations import operation
 from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, Prepared
 

@@ -3,7 +3,8 @@
 from typing import Literal
 
 from haul.connectors.mediarithmics.replies import Execution
-from haul.models.export import Contents, Dataset, Format, JobStatus, RemoteFile
+from haul.models.export import Contents, Dataset, Format, RemoteFile
+from haul.models.work import JobStatus
 
 _STATUS = {
     "PENDING": JobStatus.RUNNING,

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from haul.connectors.visier.replies import DataVersion
 from haul.errors import BaseVersionGoneError, InvalidEventError, UnknownVersionError
-from haul.models.export import Watermark
 from haul.models.symbols import is_symbol
+from haul.models.work import Watermark
 from haul.ports import Known, Prepared
 
 _VERSION = "dataVersionNumber"

@@ -1,0 +1,387 @@
+"""A file whose byte ranges the vendor has proved to honour: from its GETs straight into S3's parts, nothing buffered.
+
+A part has a known length, so it goes from one socket into the other through a small buffer, and parts may be large at
+no cost in memory. A part that breaks off, on either side, is fetched and sent again: nothing else is.
+
+One connection takes the parts in order, and the file is checked on the way. Where the vendor is slow on each connection
+and allows several, they share the parts: every one takes a stretch of them, read by one GET, and one that is done takes
+half of the longest stretch that is left. Bytes out of order cannot be checked on the way, so the object is read then.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from haul.errors import (
+    CorruptFileError,
+    DamagedFileError,
+    LedgerBusyError,
+    TruncatedFileError,
+    VendorUnavailableError,
+)
+from haul.ports import Landing, OutOfTimeError, Part, UploadEndedError
+from haul.transfer.source import Body, Door, Version
+from haul.transfer.upload import MAX_PARTS, PART_BYTES
+
+STREAMED_PART_BYTES = 64 << 20
+_ROUND = 1 << 20
+_PARTS_PER_CONNECTION = 4
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which bytes each part of an upload holds: all are of one length but the last."""
+
+    size: int
+    part_bytes: int
+
+    @classmethod
+    def of(cls, size: int, connections: int = 1, part_bytes: int = STREAMED_PART_BYTES) -> "Layout":
+        """Lay a file out so that 10,000 parts suffice, and so that several connections all have something to do."""
+        smallest = min(part_bytes, PART_BYTES)
+        if connections > 1:
+            part_bytes = min(part_bytes, max(smallest, -(-size // (_PARTS_PER_CONNECTION * connections))))
+        needed = -(-size // MAX_PARTS)
+        return cls(size, part_bytes if needed <= part_bytes else -(-needed // _ROUND) * _ROUND)
+
+    @property
+    def count(self) -> int:
+        return -(-self.size // self.part_bytes)
+
+    def start(self, number: int) -> int:
+        return (number - 1) * self.part_bytes
+
+    def length(self, number: int) -> int:
+        return min(self.part_bytes, self.size - self.start(number))
+
+    def kept(self, parts: Sequence[Part]) -> dict[int, Part]:
+        """Those of an upload's parts that are parts of this layout, with a checksum."""
+        return {
+            part.number: part
+            for part in parts
+            if part.number <= self.count and part.bytes == self.length(part.number) and part.checksum
+        }
+
+
+@dataclass(frozen=True)
+class Pacing:
+    """When to open more connections, when to try again and when to stop.
+
+    Attributes:
+        connections: how many one file may have.
+        enough: bytes a second; a connection that brings them is left alone, as more would not be faster.
+        read_again: bytes a second at which an object can be read that was not checked on its way.
+        look_after_bytes: when the first connection's speed is looked at,
+        look_after_seconds: whichever comes first.
+        tries: how often a part is sent.
+        pause: between two tries of a part; it is given seconds.
+        time_left: seconds until the invocation has to stop.
+    """
+
+    connections: int
+    enough: float
+    read_again: float
+    look_after_bytes: int
+    look_after_seconds: float
+    tries: int
+    pause: Callable[[float], None]
+    time_left: Callable[[], float]
+
+
+class Mover:
+    """Moves the parts that an upload lacks.
+
+    Args:
+        door: where the file is read.
+        landing: where it goes.
+        key: under which name.
+        upload_id: the upload that is to be completed.
+        layout: its parts.
+        version: the one version of the file that may be in it.
+        have: the parts that are there.
+        see: given all bytes in order as long as there is one connection, None if nobody looks.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        landing: Landing,
+        key: str,
+        upload_id: str,
+        *,
+        layout: Layout,
+        version: Version,
+        pacing: Pacing,
+        have: Mapping[int, Part] | None = None,
+        see: Callable[[memoryview], None] | None = None,
+    ) -> None:
+        self.door = door
+        self.landing = landing
+        self.key = key
+        self.upload_id = upload_id
+        self.layout = layout
+        self.version = version
+        self.pacing = pacing
+        self.parts = dict(have or {})
+        self.seen = 0
+        self.stopping = False
+        self._see = None if self.parts else see
+        self._moved = 0
+        self._shares = _Shares([number for number in range(1, layout.count + 1) if number not in self.parts])
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+        self._lock = threading.Lock()
+
+    @property
+    def done(self) -> int:
+        """How many bytes are in safety."""
+        return sum(part.bytes for part in self.parts.values())
+
+    @property
+    def moved(self) -> bool:
+        return self._moved > 0
+
+    @property
+    def saw_all(self) -> bool:
+        return self._see is not None and self.seen == self.layout.size
+
+    def run(self, body: Body | None = None, start: bytes = b"") -> list[Part]:
+        """Move what is missing; all parts, by number.
+
+        Args:
+            body: the file, open from its beginning.
+            start: what has been read of it.
+
+        Raises:
+            OutOfTimeError: the time is over; what is there can be gone on with.
+            NotRangedError: the server does not honour ranges (any more).
+            FileChangedError: it is another file now.
+            DamagedFileError: as `see` says.
+            HaulError: a part could not be moved.
+        """
+        first = _Connection(self, body, start, is_first=True)
+        try:
+            self._work(first)
+        finally:
+            for thread in self._threads:
+                thread.join()
+        if self._errors:
+            # Whatever went wrong stops the others, and they say that their time is over.
+            for error in self._errors:
+                if not isinstance(error, OutOfTimeError):
+                    raise error
+            raise self._out_of_time()
+        return [self.parts[number] for number in range(1, self.layout.count + 1)]
+
+    def look(self, bytes_per_second: float) -> None:
+        """Give the first connection company if that makes the file land sooner.
+
+        What is checked on its way by one connection has to be read again if there are several.
+        """
+        pacing, left = self.pacing, self.layout.size - self.done
+        if self._see is None:
+            slow = bytes_per_second < pacing.enough
+        else:
+            saved = left * (1 - 1 / pacing.connections)
+            slow = saved * pacing.read_again > self.layout.size * bytes_per_second
+        if slow and self._shares.any_left:
+            self._see = None
+            self._widen()
+
+    def _widen(self) -> None:
+        for number in range(1, self.pacing.connections):
+            thread = threading.Thread(target=self._work, args=(_Connection(self),), name=f"range-{number}")
+            self._threads.append(thread)
+            thread.start()
+
+    def next(self, connection: "_Connection") -> int | None:
+        return self._shares.next(connection)
+
+    def stretch_end(self, connection: "_Connection") -> int:
+        """Where the bytes end that a connection has to read in one go."""
+        return min(self.layout.size, self.layout.start(self._shares.end(connection)))
+
+    def landed(self, part: Part) -> None:
+        with self._lock:
+            self.parts[part.number] = part
+            self._moved += 1
+
+    def show(self, at: int, data: memoryview) -> None:
+        """Let the file be checked, once even where a part of it is fetched again."""
+        if self._see is not None and at <= self.seen < at + len(data):
+            self._see(data[self.seen - at :])
+            self.seen = at + len(data)
+
+    def require_time(self, seconds: float = 0.0) -> None:
+        if self.stopping or self.pacing.time_left() <= seconds:
+            raise self._out_of_time()
+
+    def _out_of_time(self) -> OutOfTimeError:
+        return OutOfTimeError(advanced=self._moved > 0, done=self.done)
+
+    def _work(self, connection: "_Connection") -> None:
+        try:
+            connection.run()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the threads have ended
+            with self._lock:
+                self._errors.append(error)
+            self.stopping = True
+        finally:
+            connection.close()
+
+
+class _Connection:
+    """One GET at a time at the vendor, one PUT at a time in S3."""
+
+    def __init__(self, mover: Mover, body: Body | None = None, start: bytes = b"", *, is_first: bool = False) -> None:
+        self._mover = mover
+        self._body = body
+        self._start = memoryview(start)
+        self._at = 0
+        self._body_at = len(start)
+        self._sender = mover.landing.sender()
+        self._began = time.monotonic()
+        self._brought = 0
+        self._alone = is_first and mover.pacing.connections > 1
+        self._last_seconds = 0.0
+
+    def run(self) -> None:
+        while (number := self._mover.next(self)) is not None:
+            self._mover.require_time(self._last_seconds)
+            began = time.monotonic()
+            self._mover.landed(self._moved(number))
+            self._last_seconds = time.monotonic() - began
+
+    def close(self) -> None:
+        self._drop_body()
+        self._sender.close()
+
+    def _moved(self, number: int) -> Part:
+        mover, layout = self._mover, self._mover.layout
+        for tried in range(1, mover.pacing.tries + 1):
+            self._at = layout.start(number)
+            try:
+                return self._sender.send(
+                    mover.key, mover.upload_id, number, length=layout.length(number), fill=self._fill
+                )
+            except UploadEndedError:
+                raise LedgerBusyError(f"the upload of {mover.key} was ended by another writer") from None
+            except _SeenError as error:
+                raise error.damage from None
+            except (CorruptFileError, TruncatedFileError, VendorUnavailableError, LedgerBusyError):
+                self._drop_body()
+                if tried == mover.pacing.tries:
+                    raise
+            mover.require_time()
+            mover.pacing.pause(0.2 * 2**tried)
+        raise AssertionError("a part is tried at least once")
+
+    def _fill(self, space: memoryview) -> None:
+        """Put the next bytes of the part into all of `space`."""
+        mover = self._mover
+        mover.require_time()
+        at, rest = self._at, space
+        while rest:
+            count = self._read(rest)
+            self._at += count
+            rest = rest[count:]
+        try:
+            mover.show(at, space)
+        except DamagedFileError as error:
+            raise _SeenError(error) from None
+        self._brought += len(space)
+        self._look()
+
+    def _read(self, space: memoryview) -> int:
+        """Read on from where the part is, on the open body as long as it leads there."""
+        if self._at < len(self._start):
+            data = self._start[self._at : self._at + len(space)]
+            space[: len(data)] = data
+            return len(data)
+        if self._body is None or self._body_at != self._at or self._body.received == self._body.length:
+            self._drop_body()
+            stop = max(self._mover.stretch_end(self), self._at + len(space))
+            self._body = self._mover.door.stretch(self._at, stop, self._mover.version)
+            self._body_at = self._at
+        length = self._body.length
+        if length is not None:
+            space = space[: length - self._body.received]
+        count = self._body.readinto(space)
+        if not count:
+            raise TruncatedFileError(
+                f"{self._body.name} ended after {self._at:,} bytes of {self._mover.version.size:,}"
+            )
+        self._body_at += count
+        return count
+
+    def _look(self) -> None:
+        """Look once whether this connection, which is the first, is slow enough for others to help."""
+        if not self._alone:
+            return
+        pacing, seconds = self._mover.pacing, time.monotonic() - self._began
+        if self._brought >= pacing.look_after_bytes or seconds >= pacing.look_after_seconds:
+            self._alone = False
+            self._mover.look(self._brought / max(seconds, 1e-6))
+
+    def _drop_body(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+
+class _SeenError(Exception):
+    """What the file's check said in the middle of a part: sending that once more would not help."""
+
+    def __init__(self, damage: DamagedFileError) -> None:
+        super().__init__()
+        self.damage = damage
+
+
+class _Shares:
+    """Which parts each connection takes: a stretch of them, so that one GET serves many.
+
+    A connection without any takes a stretch that nobody has, or the second half of the longest that another has left.
+    """
+
+    def __init__(self, missing: Sequence[int]) -> None:
+        self._free: list[range] = []
+        for number in missing:
+            if self._free and self._free[-1].stop == number:
+                self._free[-1] = range(self._free[-1].start, number + 1)
+            else:
+                self._free.append(range(number, number + 1))
+        self._held: dict[object, range] = {}
+        self._lock = threading.Lock()
+
+    def next(self, who: object) -> int | None:
+        """The next part of `who`, None if none is left."""
+        with self._lock:
+            if not self._held.get(who):
+                self._held[who] = self._another()
+            mine = self._held[who]
+            self._held[who] = mine[1:]
+            return mine[0] if mine else None
+
+    @property
+    def any_left(self) -> bool:
+        with self._lock:
+            return bool(self._free) or any(self._held.values())
+
+    def end(self, who: object) -> int:
+        """The number behind the last part of the stretch that `who` works on."""
+        with self._lock:
+            return self._held[who].stop
+
+    def _another(self) -> range:
+        if self._free:
+            longest = max(self._free, key=len)
+            self._free.remove(longest)
+            return longest
+        victim = max(self._held, key=lambda who: len(self._held[who]), default=None)
+        if victim is None:
+            return range(0)
+        theirs = self._held[victim]
+        middle = len(theirs) // 2
+        self._held[victim] = theirs[:middle]
+        return theirs[middle:]
