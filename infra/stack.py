@@ -1,6 +1,6 @@
 """What one environment has, and who may touch what."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -21,7 +21,9 @@ from haul.models.pipeline import Pipeline
 from haul.settings import Settings
 from infra.buckets import KEYS, bucket, retention
 from infra.environment import Environment, RetentionDays
-from infra.flows.export_flow import ExportFlow, ExportSteps, Retries
+from infra.flows.export_flow import ExportFlow, ExportSteps
+from infra.flows.flow import Flow, Retries
+from infra.flows.load_flow import LoadFlow, LoadSteps
 from infra.function import HaulFunction, Runtime
 from infra.layer import Layer
 from infra.permissions import acknowledge
@@ -78,7 +80,10 @@ class HaulStack(cdk.Stack):
         )
         runtime = Runtime.create(self, layer=layer, log_retention=log_retention, settings=self.settings)
         self._functions(runtime)
-        flow = ExportFlow(
+        retries = Retries(
+            interval=Duration.seconds(environment.retry_interval_seconds), backoff=environment.retry_backoff
+        )
+        export_flow = ExportFlow(
             self,
             "ExportFlow",
             steps=ExportSteps(
@@ -93,19 +98,32 @@ class HaulStack(cdk.Stack):
             landing=self.landing,
             key=key,
             dead_letters=self.dead_letters,
-            retries=Retries(
-                interval=Duration.seconds(environment.retry_interval_seconds), backoff=environment.retry_backoff
-            ),
+            retries=retries,
             log_retention=log_retention,
         )
+        load_flow = LoadFlow(
+            self,
+            "LoadFlow",
+            steps=LoadSteps(
+                start_load=self.start_load,
+                check_load=self.check_load,
+                publish=self.publish,
+                notify=self.notify,
+                abandon=self.abandon,
+            ),
+            dead_letters=self.dead_letters,
+            retries=retries,
+            log_retention=log_retention,
+        )
+        flows = {"export": export_flow, "load": load_flow}
         self._grant()
-        self._let_sweep_look_at(flow)
-        self._watch_executions(flow)
+        self._let_sweep_look_at(flows.values())
+        self._watch_executions(flows.values())
         triggers = Triggers(
             self,
             "Triggers",
             pipelines=pipelines,
-            flow_arn=flow.machine.state_machine_arn,
+            flow_arns={kind: flow.machine.state_machine_arn for kind, flow in flows.items()},
             landing=self.landing,
             inbox=self.inbox,
             register=self.register_pipeline,
@@ -115,7 +133,7 @@ class HaulStack(cdk.Stack):
             self,
             "Watch",
             service=f"haul-{name}",
-            flow=flow.machine,
+            flows={kind: flow.machine for kind, flow in flows.items()},
             functions={function.node.id: function.metric_errors() for function in self._all},
             dead_letters=self.dead_letters,
             alarm_topic=(
@@ -128,7 +146,7 @@ class HaulStack(cdk.Stack):
             {
                 "landing-bucket": self.landing.bucket_name,
                 "inbox-bucket": self.inbox.bucket_name,
-                "export-flow-arn": flow.machine.state_machine_arn,
+                **{f"{kind}-flow-arn": flow.machine.state_machine_arn for kind, flow in flows.items()},
                 "notices-topic-arn": self.notices.topic_arn,
                 "event-bus": self.bus.event_bus_name,
                 "schedule-group": triggers.group.ref,
@@ -186,6 +204,11 @@ class HaulStack(cdk.Stack):
         self.download_files = HaulFunction(
             self, "download_files", runtime=runtime, timeout=Duration.minutes(15), memory_mb=1769
         )
+        # The whole object passes through it, and its content is proved before.
+        self.start_load = HaulFunction(
+            self, "start_load", runtime=runtime, timeout=Duration.minutes(15), memory_mb=1769
+        )
+        self.check_load = HaulFunction(self, "check_load", runtime=runtime, timeout=long)
         self.publish = HaulFunction(self, "publish", runtime=runtime, timeout=long)
         self.notify = HaulFunction(self, "notify", runtime=runtime, timeout=long)
         self.abandon = HaulFunction(self, "abandon", runtime=runtime, timeout=long, dead_letters=letters)
@@ -198,6 +221,8 @@ class HaulStack(cdk.Stack):
             self.check_export,
             self.plan_download,
             self.download_files,
+            self.start_load,
+            self.check_load,
             self.publish,
             self.notify,
             self.abandon,
@@ -207,17 +232,30 @@ class HaulStack(cdk.Stack):
 
     def _grant(self) -> None:
         giving_up = (self.abandon, self.sweep)
-        connecting = (self.schedule_export, self.check_export, self.plan_download, self.download_files)
+        connecting = (
+            self.schedule_export,
+            self.check_export,
+            self.plan_download,
+            self.download_files,
+            self.start_load,
+            self.check_load,
+        )
         for function in (*connecting, *giving_up):
             self._secrets(function)
         for function in (*connecting, self.publish, self.notify, *giving_up):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "ledger/*")
-        for function in (self.schedule_export, self.publish, *giving_up):
+        for function in (self.schedule_export, self.start_load, self.publish, *giving_up):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "manifests/*")
         for function in (self.notify, *giving_up):
             self._objects(function, ["s3:PutObject"], "runs/*")
-        for function in (self.check_export, self.plan_download, self.publish):
+        for function in (self.check_export, self.check_load, self.plan_download, self.publish):
             self._objects(function, ["s3:PutObject"], "evidence/*")
+        self._objects(self.publish, ["s3:GetObject"], "evidence/*")
+        # What loads send: an object of the inbox, or files that have landed.
+        reading = ["s3:GetObject", "s3:GetObjectVersion"]
+        self._objects(self.start_load, reading, "raw/*")
+        self.start_load.may(reading, self.inbox.arn_for_objects("*"), because=KEYS)
+        self.start_load.may(["s3:ListBucket"], self.inbox.bucket_arn)
         for function in (self.notify, *giving_up):
             # A settled run is no longer looked at.
             self._objects(function, ["s3:DeleteObject"], "ledger/_active/*")
@@ -268,16 +306,17 @@ class HaulStack(cdk.Stack):
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
 
-    def _let_sweep_look_at(self, flow: ExportFlow) -> None:
-        executions = self.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{flow.machine.state_machine_name}:*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        self.sweep.may(["states:DescribeExecution"], executions, because="Every execution has a name of its own.")
+    def _let_sweep_look_at(self, flows: Iterable[Flow]) -> None:
+        for flow in flows:
+            executions = self.format_arn(
+                service="states",
+                resource="execution",
+                resource_name=f"{flow.machine.state_machine_name}:*",
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+            self.sweep.may(["states:DescribeExecution"], executions, because="Every execution has a name of its own.")
 
-    def _watch_executions(self, flow: ExportFlow) -> None:
+    def _watch_executions(self, flows: Iterable[Flow]) -> None:
         events.Rule(
             self,
             "ExecutionEnded",
@@ -287,7 +326,7 @@ class HaulStack(cdk.Stack):
                 detail_type=["Step Functions Execution Status Change"],
                 detail={
                     "status": ["FAILED", "ABORTED", "TIMED_OUT"],
-                    "stateMachineArn": [flow.machine.state_machine_arn],
+                    "stateMachineArn": [flow.machine.state_machine_arn for flow in flows],
                 },
             ),
             targets=[targets.LambdaFunction(self.abandon, dead_letter_queue=self.dead_letters)],

@@ -22,6 +22,7 @@ from constructs import Construct
 
 from haul.errors import InvalidEventError
 from haul.models import pipeline as pipelines
+from haul.models import vendors
 from haul.models.base import duration_text
 from haul.models.pipeline import ManifestArrival, Pipeline, S3Arrival, Schedule
 from infra import environment as environments
@@ -93,7 +94,7 @@ class Triggers(Construct):
         construct_id: str,
         *,
         pipelines: Sequence[Pipeline],
-        flow_arn: str,
+        flow_arns: Mapping[str, str],
         landing: s3.IBucket,
         inbox: s3.IBucket,
         register: HaulFunction,
@@ -101,7 +102,7 @@ class Triggers(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.group = scheduler.CfnScheduleGroup(self, "Schedules")
-        self._flow_arn = flow_arn
+        self._flow_arns = flow_arns
         self._landing = landing
         self._inbox = inbox
         self._dead_letters = dead_letters
@@ -122,8 +123,11 @@ class Triggers(Construct):
         account = cdk.Stack.of(self).account
         principal = iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": account}})
         role = iam.Role(self, construct_id, assumed_by=principal)
-        allow(role, ["states:StartExecution"], self._flow_arn)
+        allow(role, ["states:StartExecution"], *self._flow_arns.values())
         return role
+
+    def _flow_of(self, pipeline: Pipeline) -> str:
+        return self._flow_arns[vendors.kind_of(pipeline.event())]
 
     def _document(self, scope: Construct, pipeline: Pipeline, register: HaulFunction) -> None:
         document = cdk.CustomResource(
@@ -156,7 +160,7 @@ class Triggers(Construct):
             flexible_time_window=window,
             state="ENABLED" if pipeline.enabled else "DISABLED",
             target=scheduler.CfnSchedule.TargetProperty(
-                arn=self._flow_arn,
+                arn=self._flow_of(pipeline),
                 role_arn=self._scheduler_role.role_arn,
                 input=json.dumps(schedule_input(pipeline)),
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(
@@ -207,7 +211,7 @@ class Triggers(Construct):
             targets=[
                 events.CfnRule.TargetProperty(
                     id="Flow",
-                    arn=self._flow_arn,
+                    arn=self._flow_of(pipeline),
                     role_arn=self._rule_role.role_arn,
                     input_transformer=events.CfnRule.InputTransformerProperty(
                         input_paths_map=INPUT_PATHS, input_template=rule_input(pipeline, trigger)
@@ -270,11 +274,13 @@ def rule_input(pipeline: Pipeline, trigger: str) -> str:
         "size": known["size"],
         "etag": known["etag"],
     }
+    arrival = pipeline.when.manifest
+    dataset = {"dataset": arrival.dataset} if arrival and arrival.dataset else {}
     event = {
         "version": 1,
         "id": known["id"],
         "pipeline": pipeline.pipeline,
-        "source": {"manifest" if trigger == "manifest" else "object": source_object},
+        "source": {"manifest": source_object, **dataset} if trigger == "manifest" else {"object": source_object},
         "trigger": {"type": trigger, "event_time": known["time"]},
     }
     template = json.dumps(event)

@@ -24,7 +24,7 @@ class Watch(Construct):
         construct_id: str,
         *,
         service: str,
-        flow: sfn.StateMachine,
+        flows: Mapping[str, sfn.StateMachine],
         functions: Mapping[str, cloudwatch.Metric],
         dead_letters: sqs.Queue,
         alarm_topic: sns.ITopic | None,
@@ -33,22 +33,26 @@ class Watch(Construct):
         self._service = service
         self._topic = alarm_topic
         failed = cloudwatch.MathExpression(
-            expression="failed + timed_out + aborted",
+            expression="SUM(METRICS())",
             label="failed, timed out or aborted",
             period=_FIVE_MINUTES,
             using_metrics={
-                "failed": flow.metric_failed(period=_FIVE_MINUTES, statistic="Sum"),
-                "timed_out": flow.metric_timed_out(period=_FIVE_MINUTES, statistic="Sum"),
-                "aborted": flow.metric_aborted(period=_FIVE_MINUTES, statistic="Sum"),
+                f"{name}_{kind}": metric(period=_FIVE_MINUTES, statistic="Sum")
+                for kind, flow in flows.items()
+                for name, metric in (
+                    ("failed", flow.metric_failed),
+                    ("timed_out", flow.metric_timed_out),
+                    ("aborted", flow.metric_aborted),
+                )
             },
         )
         late, stale = self._metric("RunsLate"), self._metric("PipelinesStale")
         letters = dead_letters.metric_approximate_number_of_messages_visible(period=_FIVE_MINUTES, statistic="Maximum")
-        self._alarm("Failed", failed, "An export failed, timed out or was aborted: its notice says what to do.")
+        self._alarm("Failed", failed, "A run failed, timed out or was aborted: its notice says what to do.")
         self._alarm("Late", late, "A run takes longer than its pipeline's late_after.")
         self._alarm("Stale", stale, "A pipeline has published nothing for longer than its fresh_within.")
         self._alarm("DeadLetters", letters, "Something asynchronous was given up: the dead-letter queue holds it.")
-        self._dashboard(flow=flow, failed=failed, late=late, stale=stale, letters=letters, functions=functions)
+        self._dashboard(flows=flows, failed=failed, late=late, stale=stale, letters=letters, functions=functions)
 
     def _metric(self, name: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
@@ -77,7 +81,7 @@ class Watch(Construct):
     def _dashboard(
         self,
         *,
-        flow: sfn.StateMachine,
+        flows: Mapping[str, sfn.StateMachine],
         failed: cloudwatch.IMetric,
         late: cloudwatch.IMetric,
         stale: cloudwatch.IMetric,
@@ -96,9 +100,21 @@ class Watch(Construct):
             graph(
                 title="Runs ended, by outcome", width=12, stacked=True, left=[outcomes, self._metric("RunsAbandoned")]
             ),
-            graph(title="Executions", width=12, left=[flow.metric_started(), flow.metric_succeeded(), failed]),
+            graph(
+                title="Executions",
+                width=12,
+                left=[
+                    *(flow.metric_started(label=f"{kind}s started") for kind, flow in flows.items()),
+                    *(flow.metric_succeeded(label=f"{kind}s succeeded") for kind, flow in flows.items()),
+                    failed,
+                ],
+            ),
             graph(title="Late and stale", width=8, left=[late, stale]),
             graph(title="Dead letters", width=8, left=[letters]),
-            graph(title="Time of an execution", width=8, left=[flow.metric_time(statistic="Maximum", period=_HOUR)]),
+            graph(
+                title="Time of an execution",
+                width=8,
+                left=[flow.metric_time(label=kind, statistic="Maximum", period=_HOUR) for kind, flow in flows.items()],
+            ),
             graph(title="Errors of functions", width=24, left=list(functions.values())),
         )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from haul import jobs, keys, notices
+from haul.attempts import read_start
 from haul.errors import (
     CancelledError,
     ExecutionLostError,
@@ -15,16 +16,14 @@ from haul.errors import (
     ResultExpiredError,
     by_name,
 )
-from haul.exports import read_start
 from haul.ledger import LIVE, Ledger
 from haul.models.base import parse
 from haul.models.event import About, Notify, Outcome
-from haul.models.export import Export
 from haul.models.ledger import FileState, RunRecord, RunState
-from haul.models.manifest import Manifest
+from haul.models.manifest import AnyManifest, ExportManifest
 from haul.models.run import Run
-from haul.models.work import ErrorRecord
-from haul.ports import Connect, Executions, HandedLinks, Landing, Notifier, Site
+from haul.models.work import ErrorRecord, Work
+from haul.ports import ConnectJobs, Executions, HandedLinks, Landing, Notifier, Site
 
 _ENDED_IN_PEACE = timedelta(minutes=10)
 _FORGOTTEN = timedelta(hours=2)
@@ -68,7 +67,7 @@ class Endings:
         landing: Landing,
         notifier: Notifier,
         site: Site,
-        connect: Connect,
+        connect: ConnectJobs,
         links: HandedLinks,
         executions: Executions | None = None,
     ) -> None:
@@ -95,7 +94,7 @@ class Endings:
             # A later attempt began and ended meanwhile: its document may be the one that was replaced.
             self._write(current, now=now)
 
-    def _write(self, record: RunRecord, *, now: datetime) -> tuple[Run, Manifest | None]:
+    def _write(self, record: RunRecord, *, now: datetime) -> tuple[Run, AnyManifest | None]:
         published = record.state is RunState.PUBLISHED
         manifest = self._ledger.manifest(record.pipeline, record.run_id) if published else None
         run = self._document(record, manifest, now=now)
@@ -152,20 +151,20 @@ class Endings:
         for file in self._ledger.files(record.pipeline, record.run_id):
             if file.upload_id and file.state is not FileState.LANDED:
                 self._landing.abort(file.key, file.upload_id)
-        if record.export and record.execution == ending.execution:
-            self._let_go(record.export)
+        if record.work and record.execution == ending.execution:
+            self._let_go(record.work)
         return record
 
-    def _let_go(self, export: Export) -> None:
+    def _let_go(self, work: Work) -> None:
         """Cancel the job if that can be done and nobody else waits for it; otherwise it is kept for adoption."""
-        if export.fingerprint is None:
+        if work.fingerprint is None:
             return
         try:
-            connector = self._connect(export.vendor, export.connection, export.options)
+            connector = self._connect(work)
         except HaulError:
             return  # without credentials nothing can be cancelled, and the run's own error is worth telling
-        if found := self._ledger.job(export.vendor, connector.account, export.fingerprint):
-            jobs.cancel(export, connector, self._ledger, found[0])
+        if found := self._ledger.job(work.vendor, connector.account, work.fingerprint):
+            jobs.cancel(work, connector, self._ledger, found[0])
 
     def _run_of(self, ending: Ending) -> RunRecord | None:
         if ending.run_id:
@@ -246,8 +245,7 @@ class Endings:
         swept.abandoned.append(record.run_id)
 
     def _tell_if_late(self, record: RunRecord, *, now: datetime) -> bool:
-        export = record.export
-        allowed = export.limits.late_after if export else None
+        allowed = record.work.limits.late_after if record.work else None
         waited = now - record.started_at
         if allowed is None or waited <= allowed or record.late_told_at:
             return False
@@ -288,8 +286,8 @@ class Endings:
         return sum(file.state is FileState.LANDED for file in files)
 
     def _about(self, record: RunRecord) -> frozenset[About]:
-        if record.export:
-            return record.export.notify.about
+        if record.work:
+            return record.work.notify.about
         deployed = self._ledger.pipeline(record.pipeline)
         said = record.event.get("notify") or (deployed.event.get("notify") if deployed else None)
         try:
@@ -301,28 +299,29 @@ class Endings:
         record = self._ledger.pipeline(pipeline)
         return notices.Place(pipeline_runbook=record.runbook if record else None)
 
-    def _document(self, record: RunRecord, manifest: Manifest | None, *, now: datetime) -> Run:
-        export = record.export
+    def _document(self, record: RunRecord, manifest: AnyManifest | None, *, now: datetime) -> Run:
+        work = record.work
         event = record.event
         pipeline = self._ledger.pipeline(record.pipeline)
         latest = self._ledger.latest(record.pipeline)
         outcome = record.outcome or Outcome.FAILED
         known: dict[str, Any] = {}
-        if export and export.seller and export.seller.submissions_per_day is not None:
-            used = self._ledger.submissions(export.vendor, export.seller.account, now=now)
-            known |= {"submissions_today": used, "submissions_limit": export.seller.submissions_per_day}
-        if export:
+        if work and work.seller and work.seller.submissions_per_day is not None:
+            used = self._ledger.submissions(work.vendor, work.seller.account, now=now)
+            known |= {"submissions_today": used, "submissions_limit": work.seller.submissions_per_day}
+        if work:
             known |= {
-                "request": export.request,
-                "watermark": export.watermark,
-                "job": export.job,
-                "polls": export.polls,
-                "trigger": export.trigger,
-                "warnings": export.warnings,
-                "joined": export.joined,
-                "files_planned": export.plan.files if export.plan else 0,
+                "request": work.request,
+                "watermark": work.watermark,
+                "job": work.job,
+                "polls": work.polls,
+                "trigger": work.trigger,
+                "warnings": work.warnings,
+                "joined": work.joined,
+                "files_planned": work.files_planned or 0,
+                "kind": work.kind,
             }
-        connection = export.connection if export else _text(event.get("connection"))
+        connection = work.connection if work else _text(event.get("connection"))
         return Run(
             pipeline=record.pipeline,
             environment=self._site.environment,
@@ -339,9 +338,9 @@ class Endings:
             if record.error
             else None,
             published=record.state is RunState.PUBLISHED,
-            manifest=export.manifest if export else None,
-            vendor=export.vendor if export else _text(event.get("vendor")),
-            action=export.action if export else _text(event.get("action")),
+            manifest=work.manifest if work else None,
+            vendor=work.vendor if work else _text(event.get("vendor")),
+            action=work.action if work else _text(event.get("action")),
             connection=connection,
             readers_see=latest.version if latest.last else None,
             readers_since=latest.last.published_at if latest.last else None,
@@ -350,7 +349,7 @@ class Endings:
             ended_at=record.ended_at or now,
             attempts=record.attempt,
             executions=record.executions,
-            files_landed=manifest.totals.files if manifest else self._landed(record),
+            files_landed=(manifest.totals.files if isinstance(manifest, ExportManifest) else self._landed(record)),
             owner=pipeline.owner if pipeline else None,
             code_version=self._site.code_version,
             **known,

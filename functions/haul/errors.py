@@ -18,6 +18,7 @@
         │   ├── UnknownVersionError
         │   ├── BaseVersionGoneError
         │   ├── LandingNotWritableError
+        │   ├── SourceGoneError
         │   └── RunNotFoundError
         ├── CredentialsRefusedError
         ├── MissingCapabilityError
@@ -27,6 +28,7 @@
         ├── UnsafeLinkError
         ├── SubmissionInDoubtError
         ├── ExportFailedError
+        ├── LoadFailedError
         ├── PollingFailedError
         ├── DeadlineExceededError
         ├── ResultExpiredError
@@ -145,6 +147,10 @@ class LandingNotWritableError(InvalidInputError):
     """The landing bucket refuses our writes."""
 
 
+class SourceGoneError(InvalidInputError):
+    """The object that is to be sent is not there any more in the version that started the run, or may not be read."""
+
+
 class RunNotFoundError(InvalidInputError):
     """The ledger has no such run, or it is not in a state that allows what was asked."""
 
@@ -179,6 +185,10 @@ class SubmissionInDoubtError(PermanentError):
 
 class ExportFailedError(PermanentError):
     """The vendor gave up on the job."""
+
+
+class LoadFailedError(PermanentError):
+    """The vendor gave up on a load, or on every part of it."""
 
 
 class PollingFailedError(PermanentError):

@@ -8,7 +8,7 @@ until it shows up, a person says `resubmit`, or the deadline ends the run.
 import math
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Protocol
 
 from haul.errors import (
     CredentialsRefusedError,
@@ -31,13 +31,13 @@ from haul.models.base import digest
 from haul.models.event import Outcome
 from haul.models.export import Export
 from haul.models.ledger import JobPhase, JobRecord, RunRecord, RunState
-from haul.models.work import Job, JobStatus
-from haul.ports import Connector, Found, JobReport, Site
+from haul.models.load import Load
+from haul.models.work import Job, JobStatus, Work
+from haul.ports import Found, JobConnector, JobReport, Site
 
 _ROUNDS = 10
 _PAUSE_SECONDS = 60
-_IN_FLIGHT = timedelta(minutes=6)
-"""An invocation that won the right to submit may still be about to: a function lives for five minutes."""
+_CLOCKS_DIFFER = timedelta(minutes=2)
 _NOTHING_WAS_MADE = (
     RateLimitedError,
     RequestRejectedError,
@@ -54,19 +54,47 @@ class _Next(Enum):
     AGAIN = auto()
 
 
-def fingerprint(export: Export, connector: Connector) -> str:
+class Vendor[W: Work](Protocol):
+    """The vendor as one flow asks it for jobs."""
+
+    @property
+    def connector(self) -> JobConnector: ...
+
+    @property
+    def in_flight(self) -> timedelta:
+        """How long an invocation that won the right to submit may still be about to."""
+        ...
+
+    def find(self, work: W, since: datetime) -> list[Found]:
+        """Look for jobs of this request, newest first; `since` is when one in doubt began."""
+        ...
+
+    def submit(self, work: W) -> str:
+        """Submit, and return the job's id; `VendorUnavailableError.sent` says whether there may be one."""
+        ...
+
+    def look(self, work: W, job: Job) -> JobReport: ...
+
+
+def fingerprint(work: Work, connector: JobConnector) -> str:
     """What makes two requests ask for the same result."""
     return digest(
         {
-            "vendor": export.vendor,
-            "action": export.action,
+            "vendor": work.vendor,
+            "action": work.action,
             "account": connector.account,
-            "request": export.request,
+            "request": work.request,
         }
+        | _sent(work)
     )
 
 
-def obtain(export: Export, connector: Connector, ledger: Ledger, *, site: Site, now: datetime) -> Export:
+def _sent(work: Work) -> dict[str, Any]:
+    objects = work.objects if isinstance(work, Load) else []
+    return {"objects": [[each.bucket, each.key, each.version_id, each.etag] for each in objects]} if objects else {}
+
+
+def obtain[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, *, site: Site, now: datetime) -> W:
     """Get this run's job, or end the run JOINED; called again it finds what it made.
 
     Where the vendor asked to come back later, for how long stands in `wait_seconds`.
@@ -76,45 +104,45 @@ def obtain(export: Export, connector: Connector, ledger: Ledger, *, site: Site, 
         VendorUnavailableError: nothing was submitted, the vendor could not be reached.
         PermanentError: nothing was submitted, for the reason it says.
     """
-    record = ledger.run(export.pipeline, export.run_id)
+    record = ledger.run(work.pipeline, work.run_id)
     if record:
-        require_current(record, export.execution)
-    export = export.model_copy(update={"fingerprint": fingerprint(export, connector)})
+        require_current(record, work.execution)
+    work = work.model_copy(update={"fingerprint": fingerprint(work, vendor.connector)})
     for _ in range(_ROUNDS):
         try:
-            step = _step(export, connector, ledger, site=site, now=now)
+            step = _step(work, vendor, ledger, site=site, now=now)
         except RateLimitedError as error:
-            return _later(export, error)  # whether there is a job is in the ledger: the next look begins there again
+            return _later(work, error)  # whether there is a job is in the ledger: the next look begins there again
         if step is not _Next.AGAIN:
             return step
     raise LedgerBusyError("several runs want the same job at once")
 
 
-def _later(export: Export, error: RateLimitedError) -> Export:
-    return export.model_copy(update={"wait_seconds": math.ceil(error.retry_after or _PAUSE_SECONDS)})
+def _later[W: Work](work: W, error: RateLimitedError) -> W:
+    return work.model_copy(update={"wait_seconds": math.ceil(error.retry_after or _PAUSE_SECONDS)})
 
 
-def _step(export: Export, connector: Connector, ledger: Ledger, *, site: Site, now: datetime) -> "Export | _Next":
-    found = ledger.job(export.vendor, connector.account, export.fingerprint or "")
-    if export.link:
-        return _keep(export, connector, ledger, found, now=now)
+def _step[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, *, site: Site, now: datetime) -> "W | _Next":
+    found = ledger.job(work.vendor, vendor.connector.account, work.fingerprint or "")
+    if isinstance(work, Export) and work.link:
+        return _keep(work, vendor, ledger, found, now=now)
     if found is None:
-        return _make(export, connector, ledger, None, None, site=site, now=now)
+        return _make(work, vendor, ledger, None, None, site=site, now=now)
     record, etag = found
     if record.phase is JobPhase.ENDED:
-        if record.owner == me(export) and record.attempt == export.attempt and record.job_id:
+        if record.owner == me(work) and record.attempt == work.attempt and record.job_id:
             raise ExportFailedError(f"job {record.job_id} of this attempt ended: {record.why_ended}")
-        return _make(export, connector, ledger, record, etag, site=site, now=now)
-    if record.owner != me(export):
-        return _share_or_take_over(export, connector, ledger, record, etag)
+        return _make(work, vendor, ledger, record, etag, site=site, now=now)
+    if record.owner != me(work):
+        return _share_or_take_over(work, vendor, ledger, record, etag)
     if record.phase is JobPhase.SUBMITTED:
-        return _use_own(export, connector, ledger, record, now=now)
-    return _look_for(export, connector, ledger, record, etag, site=site, now=now)
+        return _use_own(work, vendor, ledger, record, now=now)
+    return _look_for(work, vendor, ledger, record, etag, site=site, now=now)
 
 
-def _keep(
-    export: Export, connector: Connector, ledger: Ledger, found: tuple[JobRecord, str] | None, *, now: datetime
-) -> "Export | _Next":
+def _keep[W: Work](
+    work: W, vendor: Vendor[W], ledger: Ledger, found: tuple[JobRecord, str] | None, *, now: datetime
+) -> "W | _Next":
     """Keep the finished job that a person has the links of: nothing is asked of the vendor, and nothing submitted.
 
     Raises:
@@ -125,79 +153,79 @@ def _keep(
         record is None
         or record.phase is not JobPhase.SUBMITTED
         or record.result_id is None
-        or record.job_id != export.job.id
+        or record.job_id != work.job.id
     ):
-        what = f"job {export.job.id}" if export.job.id else "a job of this run"
+        what = f"job {work.job.id}" if work.job.id else "a job of this run"
         raise InvalidEventError(
             f"rerun.link: the ledger does not have {what} as finished (any more), so no link can be of it; "
             "rerun it without"
         )
-    if record.owner != me(export):
-        step = _share_or_take_over(export, connector, ledger, record, etag)
+    if record.owner != me(work):
+        step = _share_or_take_over(work, vendor, ledger, record, etag)
         if isinstance(step, _Next) or step.outcome is not None:
             return step
-    kept = _with_job(export, record, now=now)
+    kept = _with_job(work, record, now=now)
     # Links have no names, and may come in another order next time: a file landed by one attempt's is no other's.
-    own = {"adopted": True, "result_id": f"{record.result_id}~{export.attempt}"}
+    own = {"adopted": True, "result_id": f"{record.result_id}~{work.attempt}"}
     return kept.model_copy(update={"job": kept.job.model_copy(update=own)})
 
 
-def me(export: Export) -> str:
+def me[W: Work](work: W) -> str:
     """How a run is named in a job's record."""
-    return f"{export.pipeline}/{export.run_id}"
+    return f"{work.pipeline}/{work.run_id}"
 
 
-def _make(
-    export: Export,
-    connector: Connector,
+def _make[W: Work](
+    work: W,
+    vendor: Vendor[W],
     ledger: Ledger,
     record: JobRecord | None,
     etag: str | None,
     *,
     site: Site,
     now: datetime,
-) -> "Export | _Next":
+) -> "W | _Next":
     """There is no live job: adopt a finished one, or submit."""
     submissions = record.submissions if record else 0
     draft = JobRecord(
-        vendor=export.vendor,
-        account=connector.account,
-        fingerprint=export.fingerprint or "",
+        vendor=work.vendor,
+        account=vendor.connector.account,
+        fingerprint=work.fingerprint or "",
         phase=JobPhase.SUBMITTED,
-        owner=me(export),
-        attempt=export.attempt,
+        owner=me(work),
+        attempt=work.attempt,
         intent_at=now,
         submissions=submissions,
-        by_owner=record.by_owner if record and record.owner == me(export) else 0,
+        by_owner=record.by_owner if record and record.owner == me(work) else 0,
         revision=record.revision if record else 0,
     )
-    reuse = export.options.get("reuse_available_export", True) and not export.resubmit
-    if reuse and connector.capabilities.content_fixed_by_request:
-        for shown in _find(connector, export):
-            if is_whole(shown, connector, now=now):
+    reuse = work.options.get("reuse_available_export", True) and not work.resubmit
+    if reuse and vendor.connector.capabilities.content_fixed_by_request:
+        for shown in _find(vendor, work, now):
+            if is_whole(shown, vendor.connector, now=now):
                 adopted = draft.model_copy(update=_facts(shown) | {"adopted": True})
                 current, won = ledger.put_job(adopted, etag)
-                return _with_job(export, current, now=now) if won else _Next.AGAIN
-    return _submit(export, connector, ledger, draft, etag, site=site, now=now)
+                return _with_job(work, current, now=now) if won else _Next.AGAIN
+    return _submit(work, vendor, ledger, draft, etag, site=site, now=now)
 
 
-def _submit(
-    export: Export,
-    connector: Connector,
+def _submit[W: Work](
+    work: W,
+    vendor: Vendor[W],
     ledger: Ledger,
     draft: JobRecord,
     etag: str | None,
     *,
     site: Site,
     now: datetime,
-) -> "Export | _Next":
-    limit = connector.capabilities.submissions_per_day
+) -> "W | _Next":
+    limit = vendor.connector.capabilities.submissions_per_day
     number = draft.submissions + 1
     if limit is not None:
-        people = export.trigger.type == "manual" and bool(export.options.get("spend_reserved_submission"))
+        people = work.trigger.type == "manual" and bool(work.options.get("spend_reserved_submission"))
         ledger.count_submission(
-            export.vendor,
-            connector.account,
+            work.vendor,
+            vendor.connector.account,
             f"{draft.fingerprint[:16]}#{number}",
             limit=limit,
             reserve=0 if people else site.quota_reserve,
@@ -209,19 +237,19 @@ def _submit(
     if not won:
         return _Next.AGAIN
     try:
-        job_id = connector.schedule(export.request, run_id=export.run_id)
+        job_id = vendor.submit(work)
     except _NOTHING_WAS_MADE as error:
         _withdraw(ledger, intent, error)
         if isinstance(error, RateLimitedError):
-            return _later(export.model_copy(update={"job": Job()}), error)
+            return _later(work.model_copy(update={"job": Job()}), error)
         raise
     except VendorUnavailableError as error:
         if not error.sent:
             _withdraw(ledger, intent, error)
             raise
-        return _in_doubt(export, intent)
+        return _in_doubt(work, intent)
     except UnexpectedResponseError:
-        return _in_doubt(export, intent)
+        return _in_doubt(work, intent)
     submitted = ledger.change_job(
         intent,
         lambda current: (
@@ -230,35 +258,35 @@ def _submit(
             else None
         ),
     )
-    _stop_if_given_up(export, connector, ledger, submitted)
-    return _with_job(export, submitted, now=now)
+    _stop_if_given_up(work, vendor.connector, ledger, submitted)
+    return _with_job(work, submitted, now=now)
 
 
-def _stop_if_given_up(export: Export, connector: Connector, ledger: Ledger, record: JobRecord) -> None:
+def _stop_if_given_up(work: Work, connector: JobConnector, ledger: Ledger, record: JobRecord) -> None:
     """Abandon may have come while we submitted, and have seen no job to cancel.
 
     Raises:
         RunAbandonedError: it has.
     """
-    run = ledger.run(export.pipeline, export.run_id)
+    run = ledger.run(work.pipeline, work.run_id)
     if run is None:
         return
     try:
-        require_current(run, export.execution)
+        require_current(run, work.execution)
     except RunAbandonedError:
-        cancel(export, connector, ledger, record)
+        cancel(work, connector, ledger, record)
         raise
 
 
-def cancel(export: Export, connector: Connector, ledger: Ledger, record: JobRecord) -> None:
+def cancel(work: Work, connector: JobConnector, ledger: Ledger, record: JobRecord) -> None:
     """Cancel the run's job where the vendor can and nobody else waits for it; otherwise it is kept for adoption."""
-    ours = record.owner == me(export) and record.phase is JobPhase.SUBMITTED and record.result_id is None
+    ours = record.owner == me(work) and record.phase is JobPhase.SUBMITTED and record.result_id is None
     if not (ours and connector.capabilities.can_cancel):
         return
     if any(ledger.is_live(other) for other in record.shared_with):
         return
     try:
-        connector.cancel(export.job.model_copy(update={"id": record.job_id}))
+        connector.cancel(work.job.model_copy(update={"id": record.job_id}))
     except PermanentError:
         return  # it may have ended just now; what is left of it is kept for adoption
     end(ledger, record, "cancelled by Haul")
@@ -283,14 +311,12 @@ def _withdraw(ledger: Ledger, intent: JobRecord, error: Exception) -> None:
     )
 
 
-def _use_own(
-    export: Export, connector: Connector, ledger: Ledger, record: JobRecord, *, now: datetime
-) -> "Export | _Next":
+def _use_own[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecord, *, now: datetime) -> "W | _Next":
     """The run has its job. A later attempt looks whether it is still worth waiting for."""
-    if record.attempt == export.attempt:
-        return _with_job(export, record, now=now)
+    if record.attempt == work.attempt:
+        return _with_job(work, record, now=now)
     job = _job(record)
-    report = _status(export, connector, job) if record.job_id else None
+    report = _status(work, vendor, job) if record.job_id else None
     if report and report.status in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
         end(ledger, record, report.reason or f"the vendor calls it {report.status.lower()}")
         return _Next.AGAIN
@@ -299,128 +325,134 @@ def _use_own(
     if finished and expires and expires <= now:
         end(ledger, record, "its result has expired")
         return _Next.AGAIN
-    if finished and export.resubmit:
+    if finished and work.resubmit:
         end(ledger, record, "a person asked for a new one")
         return _Next.AGAIN
-    if finished and not connector.capabilities.content_fixed_by_request and record.intent_at < export.claimed_at:
+    if finished and not vendor.connector.capabilities.content_fixed_by_request and record.intent_at < work.claimed_at:
         end(ledger, record, "it finished before this run began, and a new one may have newer data")
         return _Next.AGAIN
     adopted = ledger.change_job(
         record,
         lambda current: (
-            current.model_copy(update={"attempt": export.attempt, "adopted": True})
-            if current.owner == me(export) and current.phase is JobPhase.SUBMITTED
+            current.model_copy(update={"attempt": work.attempt, "adopted": True})
+            if current.owner == me(work) and current.phase is JobPhase.SUBMITTED
             else None
         ),
     )
-    return _with_job(export, adopted, now=now) if adopted.phase is JobPhase.SUBMITTED else _Next.AGAIN
+    return _with_job(work, adopted, now=now) if adopted.phase is JobPhase.SUBMITTED else _Next.AGAIN
 
 
-def _status(export: Export, connector: Connector, job: Job) -> JobReport:
+def _status[W: Work](work: W, vendor: Vendor[W], job: Job) -> JobReport:
     """Ask for a job; one that cannot be asked for any more does not stand in the way of a person's resubmit."""
     try:
-        return connector.status(job)
+        return vendor.look(work, job)
     except (TransientError, UnexpectedResponseError):
-        if export.resubmit:
+        if work.resubmit:
             return JobReport(JobStatus.EXPIRED, reason="it could not be asked for, and a person asked for a new one")
         raise
 
 
-def _look_for(
-    export: Export,
-    connector: Connector,
+def _look_for[W: Work](
+    work: W,
+    vendor: Vendor[W],
     ledger: Ledger,
     record: JobRecord,
     etag: str,
     *,
     site: Site,
     now: datetime,
-) -> "Export | _Next":
+) -> "W | _Next":
     """Somebody had the right to submit and was not heard of since: ask the vendor."""
-    can = connector.capabilities
+    can = vendor.connector.capabilities
     may_be_older = (
-        can.content_fixed_by_request and export.options.get("reuse_available_export", True) and not export.resubmit
+        can.content_fixed_by_request and work.options.get("reuse_available_export", True) and not work.resubmit
     )
-    found = _found_in_doubt(connector, export)
+    found = _found_in_doubt(vendor, work, record, ledger)
     for shown in found or []:
         # A live one of the same request is taken whatever its age: the vendor's clock may be behind ours.
         live = shown.status in {JobStatus.RUNNING, JobStatus.UNKNOWN}
         made_since = shown.created_at is not None and shown.created_at >= record.intent_at.replace(microsecond=0)
-        whole = made_since or (may_be_older and is_whole(shown, connector, now=now))
+        whole = made_since or (may_be_older and is_whole(shown, vendor.connector, now=now))
         if live or (shown.status is JobStatus.SUCCEEDED and whole):
-            seen = record.model_copy(update=_facts(shown) | {"phase": JobPhase.SUBMITTED, "attempt": export.attempt})
+            seen = record.model_copy(update=_facts(shown) | {"phase": JobPhase.SUBMITTED, "attempt": work.attempt})
             current, won = ledger.put_job(seen, etag)
-            return _with_job(export, current, now=now) if won else _Next.AGAIN
-    a_person_says_so = export.resubmit and record.attempt < export.attempt
-    shown_by_now = now - record.intent_at > can.listing_lag + _IN_FLIGHT
+            return _with_job(work, current, now=now) if won else _Next.AGAIN
+    a_person_says_so = work.resubmit and record.attempt < work.attempt
+    shown_by_now = now - record.intent_at > can.listing_lag + vendor.in_flight
     certainly_absent = can.lists_running_jobs and found is not None and shown_by_now
     if a_person_says_so or certainly_absent:
-        draft = record.model_copy(update={"attempt": export.attempt, "intent_at": now, "job_id": None})
-        return _submit(export, connector, ledger, draft, etag, site=site, now=now)
-    return _in_doubt(export, record)
+        draft = record.model_copy(update={"attempt": work.attempt, "intent_at": now, "job_id": None})
+        return _submit(work, vendor, ledger, draft, etag, site=site, now=now)
+    return _in_doubt(work, record)
 
 
-def _share_or_take_over(
-    export: Export, connector: Connector, ledger: Ledger, record: JobRecord, etag: str
-) -> "Export | _Next":
+def _share_or_take_over[W: Work](
+    work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecord, etag: str
+) -> "W | _Next":
     owner_pipeline, owner_run = record.owner.split("/")
     owner = ledger.run(owner_pipeline, owner_run)
-    if owner and owner_pipeline == export.pipeline and _published_meanwhile(owner, export):
-        return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
+    if owner and owner_pipeline == work.pipeline and _published_meanwhile(owner, work):
+        return work.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
     if owner and owner.state in LIVE:
-        return _share(export, owner, ledger, record, etag)
-    if is_spent(owner, connector):
+        return _share(work, owner, ledger, record, etag)
+    if is_spent(owner, vendor.connector):
         end(ledger, record, f"run {record.owner} published its result, and a new one may have newer data")
         return _Next.AGAIN
-    others = [other for other in record.shared_with if other != me(export)]
+    others = [other for other in record.shared_with if other != me(work)]
     # One attempt back, so that this attempt looks at the job before it trusts it.
     taken = record.model_copy(
-        update={"owner": me(export), "attempt": export.attempt - 1, "shared_with": others, "by_owner": 0}
+        update={"owner": me(work), "attempt": work.attempt - 1, "shared_with": others, "by_owner": 0}
     )
     ledger.put_job(taken, etag)
     return _Next.AGAIN
 
 
-def _share(export: Export, owner: RunRecord, ledger: Ledger, record: JobRecord, etag: str) -> "Export | _Next":
+def _share[W: Work](work: W, owner: RunRecord, ledger: Ledger, record: JobRecord, etag: str) -> "W | _Next":
     """The owner's run is on its way: a run of the same pipeline joins it, another one waits for the job too."""
-    if owner.pipeline == export.pipeline:
-        return export.model_copy(update={"outcome": Outcome.JOINED, "joined": owner.run_id})
-    if me(export) not in record.shared_with:
-        shared = record.model_copy(update={"shared_with": [*record.shared_with, me(export)]})
+    if owner.pipeline == work.pipeline:
+        return work.model_copy(update={"outcome": Outcome.JOINED, "joined": owner.run_id})
+    if me(work) not in record.shared_with:
+        shared = record.model_copy(update={"shared_with": [*record.shared_with, me(work)]})
         record, won = ledger.put_job(shared, etag)
         if not won:
             return _Next.AGAIN
     if record.phase is JobPhase.INTENT:
-        return _in_doubt(export, record)
-    return export.model_copy(update={"job": _job(record).model_copy(update={"adopted": True})})
+        return _in_doubt(work, record)
+    return work.model_copy(update={"job": _job(record).model_copy(update={"adopted": True})})
 
 
-def is_spent(owner: RunRecord | None, connector: Connector) -> bool:
+def is_spent(owner: RunRecord | None, connector: JobConnector) -> bool:
     """Whether a job's result is published, and a new job of the same request may have newer data."""
     published = owner is not None and owner.state is RunState.PUBLISHED
     return published and not connector.capabilities.content_fixed_by_request
 
 
-def _published_meanwhile(owner: RunRecord, export: Export) -> bool:
+def _published_meanwhile[W: Work](owner: RunRecord, work: W) -> bool:
     """Whether another run of the pipeline did exactly this after this one was triggered."""
-    return owner.state is RunState.PUBLISHED and owner.ended_at is not None and owner.ended_at >= export.claimed_at
+    return owner.state is RunState.PUBLISHED and owner.ended_at is not None and owner.ended_at >= work.claimed_at
 
 
-def _find(connector: Connector, export: Export) -> list[Found]:
+def _find[W: Work](vendor: Vendor[W], work: W, since: datetime) -> list[Found]:
     """Look, where the vendor lists anything."""
-    can = connector.capabilities
-    return connector.find(export.request) if can.lists_finished_jobs or can.lists_running_jobs else []
+    can = vendor.connector.capabilities
+    return vendor.find(work, since) if can.lists_finished_jobs or can.lists_running_jobs else []
 
 
-def _found_in_doubt(connector: Connector, export: Export) -> list[Found] | None:
-    """Look for a job that may exist; None where the list cannot be had now, which shows nothing either way."""
+def _found_in_doubt[W: Work](vendor: Vendor[W], work: W, record: JobRecord, ledger: Ledger) -> list[Found] | None:
+    """Look for a job that may exist; None where what can be had now shows nothing either way."""
     try:
-        return _find(connector, export)
+        found = _find(vendor, work, record.intent_at)
     except TransientError:
         return None
+    if vendor.connector.capabilities.identifies_jobs:
+        return found
+    since = record.intent_at - _CLOCKS_DIFFER
+    others = ledger.job_ids(record.vendor, record.account)
+    alike = [each for each in found if each.created_at and each.created_at >= since and each.job_id not in others]
+    return alike if len(alike) < 2 else None
 
 
-def is_whole(shown: Found, connector: Connector, *, now: datetime) -> bool:
+def is_whole(shown: Found, connector: JobConnector, *, now: datetime) -> bool:
     """Whether a job that the vendor shows has a result that lives long enough to be adopted."""
     lives_on = shown.result_expires_at is None or shown.result_expires_at - now >= connector.capabilities.adoptable_for
     return shown.status is JobStatus.SUCCEEDED and lives_on
@@ -447,35 +479,35 @@ def end(ledger: Ledger, record: JobRecord, why: str) -> None:
     )
 
 
-def once_more(export: Export, record: JobRecord, ledger: Ledger, why: str) -> Export | None:
+def once_more[W: Work](work: W, record: JobRecord, ledger: Ledger, why: str) -> W | None:
     """Free the way to one more submission after a failure that is worth it; None where that is not asked for.
 
     The record keeps its count of submissions and loses its job, so that the next look at it submits. Only the owner of
     the job does so, and doing it twice comes to the same.
     """
-    allowed = int(export.options.get("retry_if_retryable") or 0)
-    if export.retries >= allowed or record.owner != me(export):
+    allowed = int(work.options.get("retry_if_retryable") or 0)
+    if work.retries >= allowed or record.owner != me(work):
         return None
-    failed = export.job.id
+    failed = work.job.id
     current = ledger.change_job(
         record,
         lambda current: (
             current.model_copy(
                 update={"phase": JobPhase.ENDED, "job_id": None, "why_ended": f"job {failed} failed: {why}"}
             )
-            if current.owner == me(export) and current.job_id == failed
+            if current.owner == me(work) and current.job_id == failed
             else None
         ),
     )
     if current.phase is not JobPhase.ENDED or current.job_id is not None:
         return None
     warning = f"job {failed} failed ({why}) and was followed by another, as options.retry_if_retryable allows"
-    return export.model_copy(
+    return work.model_copy(
         update={
             "job": Job(),
             "status": JobStatus.RUNNING,
-            "retries": export.retries + 1,
-            "warnings": [*dict.fromkeys([*export.warnings, warning])],
+            "retries": work.retries + 1,
+            "warnings": [*dict.fromkeys([*work.warnings, warning])],
         }
     )
 
@@ -492,14 +524,14 @@ def _job(record: JobRecord) -> Job:
     )
 
 
-def _with_job(export: Export, record: JobRecord, *, now: datetime) -> Export:
+def _with_job[W: Work](work: W, record: JobRecord, *, now: datetime) -> W:
     job = _job(record)
-    if job.result_id:
+    if job.result_id and isinstance(work, Export):  # what became of a load is only known by looking at its job
         done = job.model_copy(update={"finished_seen_at": now})
-        return export.model_copy(update={"job": done, "status": JobStatus.SUCCEEDED, "partial": record.partial})
-    return export.model_copy(update={"job": job, "status": JobStatus.RUNNING})
+        return work.model_copy(update={"job": done, "status": JobStatus.SUCCEEDED, "partial": record.partial})
+    return work.model_copy(update={"job": job, "status": JobStatus.RUNNING})
 
 
-def _in_doubt(export: Export, record: JobRecord) -> Export:
+def _in_doubt[W: Work](work: W, record: JobRecord) -> W:
     job = Job(in_doubt=True, submitted_at=record.intent_at, submissions=record.by_owner)
-    return export.model_copy(update={"job": job, "status": JobStatus.RUNNING})
+    return work.model_copy(update={"job": job, "status": JobStatus.RUNNING})

@@ -96,6 +96,10 @@ def job(vendor: str, account: str, fingerprint: str) -> str:
     return f"ledger/_jobs/{vendor}/{safe(account)}/{fingerprint}"
 
 
+def jobs(vendor: str, account: str) -> str:
+    return job(vendor, account, "")
+
+
 def quota(vendor: str, account: str, day: str) -> str:
     return f"ledger/_quota/{vendor}/{safe(account)}/{day}"
 

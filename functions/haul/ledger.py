@@ -30,7 +30,6 @@ from haul.errors import (
 )
 from haul.models.base import digest
 from haul.models.event import Outcome, Start
-from haul.models.export import Export
 from haul.models.ledger import (
     Claim,
     Draft,
@@ -45,8 +44,8 @@ from haul.models.ledger import (
     RunRecord,
     RunState,
 )
-from haul.models.manifest import Manifest, Previous
-from haul.models.work import ErrorRecord
+from haul.models.manifest import ExportManifest, LoadManifest, Previous, read_manifest
+from haul.models.work import ErrorRecord, Work
 from haul.ports import ConflictError, Store, Stored, UnclearError
 
 _TRIES = 25
@@ -212,7 +211,7 @@ class Ledger:
         prefix = f"{keys.ACTIVE}{pipeline}/" if pipeline else keys.ACTIVE
         return (keys.run_of_active(key) for key in self._keys(prefix))
 
-    def note(self, export: Export, *, next_poll_at: datetime | None = None) -> None:
+    def note(self, work: Work, *, next_poll_at: datetime | None = None) -> None:
         """Keep the attempt's state in its run.
 
         Raises:
@@ -220,23 +219,23 @@ class Ledger:
         """
 
         def noted(record: RunRecord) -> RunRecord:
-            require_current(record, export.execution)
-            return record.model_copy(update={"export": export, "next_poll_at": next_poll_at})
+            require_current(record, work.execution)
+            return record.model_copy(update={"work": work, "next_poll_at": next_poll_at})
 
-        self._update_run(export.pipeline, export.run_id, noted)
+        self._update_run(work.pipeline, work.run_id, noted)
 
-    def end(self, export: Export, *, now: datetime) -> RunRecord:
+    def end(self, work: Work, *, now: datetime) -> RunRecord:
         """RUNNING → ENDED: there was nothing to publish."""
 
         def ended(record: RunRecord) -> RunRecord | None:
-            if record.state is RunState.ENDED and record.execution == export.execution:
+            if record.state is RunState.ENDED and record.execution == work.execution:
                 return None
-            require_current(record, export.execution)
+            require_current(record, work.execution)
             return record.model_copy(
-                update={"state": RunState.ENDED, "outcome": export.outcome, "ended_at": now, "export": export}
+                update={"state": RunState.ENDED, "outcome": work.outcome, "ended_at": now, "work": work}
             )
 
-        return self._update_run(export.pipeline, export.run_id, ended)
+        return self._update_run(work.pipeline, work.run_id, ended)
 
     def abandon(
         self, record: RunRecord, outcome: Outcome, error: ErrorRecord, *, now: datetime
@@ -321,6 +320,11 @@ class Ledger:
         """The one job for a fingerprint, and the ETag to replace it by."""
         return self._read(JobRecord, keys.job(vendor, account, fingerprint))
 
+    def job_ids(self, vendor: str, account: str) -> set[str]:
+        """The ids of all jobs that the ledger knows of an account."""
+        found = (self._read(JobRecord, key) for key in self._keys(keys.jobs(vendor, account)))
+        return {stored[0].job_id for stored in found if stored and stored[0].job_id}
+
     def put_job(self, record: JobRecord, etag: str | None) -> tuple[JobRecord, bool]:
         """Write the job as read under `etag` (None: it did not exist); the job as it is, and whether we won."""
         key = keys.job(record.vendor, record.account, record.fingerprint)
@@ -384,22 +388,22 @@ class Ledger:
             latest = self.latest(pipeline)
         return latest
 
-    def begin_publishing(self, export: Export, draft: Draft, *, now: datetime) -> RunRecord:
+    def begin_publishing(self, work: Work, draft: Draft, *, now: datetime) -> RunRecord:
         """RUNNING → PUBLISHING: from here on the run will be published, by whoever finds it.
 
         Raises:
             RunAbandonedError: Abandon was faster.
         """
-        attempt = export.attempt
-        self._create(keys.draft(export.pipeline, export.run_id, attempt), draft)
+        attempt = work.attempt
+        self._create(keys.draft(work.pipeline, work.run_id, attempt), draft)
 
         def publishing(record: RunRecord) -> RunRecord | None:
-            if record.execution == export.execution and record.state in {RunState.PUBLISHING, RunState.PUBLISHED}:
+            if record.execution == work.execution and record.state in {RunState.PUBLISHING, RunState.PUBLISHED}:
                 return None
-            require_current(record, export.execution)
-            return record.model_copy(update={"state": RunState.PUBLISHING, "export": export, "ended_at": now})
+            require_current(record, work.execution)
+            return record.model_copy(update={"state": RunState.PUBLISHING, "work": work, "ended_at": now})
 
-        return self._update_run(export.pipeline, export.run_id, publishing)
+        return self._update_run(work.pipeline, work.run_id, publishing)
 
     def finish_publishing(self, pipeline: str, run_id: str, bucket: str, *, now: datetime) -> RunRecord | None:
         """PUBLISHING → PUBLISHED, from wherever it stopped; None if the run is not being published.
@@ -426,7 +430,7 @@ class Ledger:
         if reservation:
             latest = self.latest(pipeline)
             previous = Previous(run_id=latest.last.run_id, manifest=latest.last.manifest) if latest.last else None
-            manifest = Manifest.model_validate(
+            manifest = read_manifest(
                 {
                     **draft.manifest,
                     "sequence": reservation.sequence,
@@ -447,9 +451,9 @@ class Ledger:
         def done(current: RunRecord) -> RunRecord | None:
             if current.state is not RunState.PUBLISHING:
                 return None
-            export = current.export.model_copy(update={"manifest": uri}) if current.export else None
+            work = current.work.model_copy(update={"manifest": uri}) if current.work else None
             outcome = Outcome(draft.manifest["outcome"])
-            return current.model_copy(update={"state": RunState.PUBLISHED, "outcome": outcome, "export": export})
+            return current.model_copy(update={"state": RunState.PUBLISHED, "outcome": outcome, "work": work})
 
         return self._update_run(pipeline, run_id, done)
 
@@ -480,9 +484,9 @@ class Ledger:
                 return reservation
         raise LedgerBusyError(f"too many runs of {pipeline} are being published at once")
 
-    def manifest(self, pipeline: str, run_id: str) -> Manifest | None:
+    def manifest(self, pipeline: str, run_id: str) -> ExportManifest | LoadManifest | None:
         stored = self._get(keys.manifest(pipeline, run_id))
-        return Manifest.model_validate_json(stored.body) if stored else None
+        return read_manifest(stored.body) if stored else None
 
     # Pipelines ----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from haul.models.base import iso, span
 from haul.models.event import About, Outcome
-from haul.models.manifest import Manifest
+from haul.models.manifest import AnyManifest, ExportManifest, LoadManifest
 from haul.models.run import Run
 from haul.models.work import Watermark
 from haul.ports import Notice
@@ -57,6 +57,8 @@ ADVICE: dict[str, str] = {
     "UnsafeLinkError": "ask the vendor why its link leads there      (nothing was sent to it)",
     "SubmissionInDoubtError": "look at the vendor whether the job runs; if it does not, " + _RERUN + " --resubmit",
     "ExportFailedError": _RERUN + "      (submits once more)",
+    "LoadFailedError": _RERUN + "      (submits once more)",
+    "SourceGoneError": "put the object there again: a new object starts a new run",
     "PollingFailedError": _RERUN + "      (adopts the job, spends no submission)",
     "DeadlineExceededError": _RERUN + "      (adopts the job, if there is one; is limits.deadline long enough?)",
     "ResultExpiredError": _RERUN + "      (submits once more)",
@@ -96,7 +98,7 @@ def _filled(known: str, run_id: str, environment: str, connection: str | None, p
     )
 
 
-def ended(run: Run, manifest: Manifest | None, about: frozenset[About], place: Place) -> Notice:
+def ended(run: Run, manifest: AnyManifest | None, about: frozenset[About], place: Place) -> Notice:
     """Tell that a run ended: programs always, people if the pipeline wants this outcome told."""
     told = About(run.outcome) in about
     detail = {
@@ -223,7 +225,9 @@ def console_link(execution: str) -> str:
     return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
 
 
-def _gist(run: Run, manifest: Manifest | None) -> str:
+def _gist(run: Run, manifest: AnyManifest | None) -> str:
+    if isinstance(manifest, LoadManifest):
+        return ", ".join([*_versions(manifest.watermark), *taken_in(manifest)])
     if manifest:
         counted = [_plural(manifest.totals.datasets, "dataset")]
         if manifest.totals.rows is not None:
@@ -232,11 +236,15 @@ def _gist(run: Run, manifest: Manifest | None) -> str:
     if run.outcome is Outcome.JOINED:
         return f"run {run.joined} does exactly this"
     if run.outcome is Outcome.NOTHING_NEW:
-        return "nothing to export"
+        return f"nothing to {_verb(run)}"
     return f"{run.error.name if run.error else run.outcome} (nothing published)"
 
 
-def _published(run: Run, manifest: Manifest) -> str:
+def _published(run: Run, manifest: AnyManifest) -> str:
+    return _loaded(run, manifest) if isinstance(manifest, LoadManifest) else _landed(run, manifest)
+
+
+def _landed(run: Run, manifest: ExportManifest) -> str:
     mark, totals, vendor = manifest.watermark, manifest.totals, _vendor(run)
     part = "a part of " if manifest.outcome is Outcome.PARTIAL else ""
     what = f"{vendor} data version {mark.to}" if mark.to else f"{vendor}'s {manifest.vendor.action}"
@@ -258,22 +266,54 @@ def _published(run: Run, manifest: Manifest) -> str:
     return _body(lines)
 
 
+def _loaded(run: Run, manifest: LoadManifest) -> str:
+    part = "a part of " if manifest.outcome is Outcome.PARTIAL else ""
+    made = f" as data version {manifest.watermark.to}" if manifest.watermark.to else ""
+    lines = [
+        f"{run.pipeline} loaded {part}{manifest.vendor.action} into {_vendor(run)}{made}.",
+        "",
+        f"  {', '.join(taken_in(manifest)) or 'done'}",
+    ]
+    failed = [item for item in manifest.items if item.outcome is not Outcome.SUCCEEDED]
+    lines += _some([f"  {item.outcome.title():<9}{item.tenant or 'all of it'}: {item.message}" for item in failed])
+    lines += [f"  Warning: {warning}" for warning in _some(manifest.warnings)]
+    lines += ["", f"  Manifest  {run.manifest}"]
+    return _body(lines)
+
+
+def taken_in(manifest: LoadManifest) -> list[str]:
+    """How much of a load went well, in words."""
+    totals = manifest.totals
+    tenants = totals.succeeded + totals.failed
+    several = tenants > 1 or any(item.tenant for item in manifest.items)
+    of = f"{totals.succeeded:,} of " if totals.failed else ""
+    counted = [f"{of}{_plural(tenants, 'tenant')}"] if several else []
+    return counted + ([f"{totals.records:,} records"] if totals.records is not None else [])
+
+
+def _verb(run: Run) -> str:
+    return "load" if run.kind == "load" else "export"
+
+
 def _not_published(run: Run, place: Place) -> str:
     match run.outcome:
         case Outcome.JOINED:
             first = f"{run.pipeline}: run {run.joined} is doing exactly this already; this trigger joined it."
         case Outcome.NOTHING_NEW:
-            first = f"{run.pipeline} had nothing new to export, and spent nothing."
+            first = f"{run.pipeline} had nothing new to {_verb(run)}, and spent nothing."
         case Outcome.CANCELLED:
             first = f"{run.pipeline} was stopped before it published."
         case _:
             target = f" data version {run.watermark.to}" if run.watermark.to else ""
-            first = f"{run.pipeline} could not land {_vendor(run)}{target}."
+            failed = f"load into {_vendor(run)}" if run.kind == "load" else f"land {_vendor(run)}{target}"
+            first = f"{run.pipeline} could not {failed}."
     lines = [first, ""]
     if run.error:
         lines.append(f"  What   {run.error.message}")
         since = f" from {run.readers_since:%Y-%m-%d %H:%M}" if run.readers_since else ""
         seen = f"Readers still see {run.readers_see}{since}." if run.readers_see else "Readers see nothing of it yet."
+        if run.kind == "load":
+            seen = "What the vendor took in before, if anything, stays there."
         lines.append(f"  Effect nothing was published. {seen}")
         lines.append(f"  Vendor {_vendor_job(run)}{_submissions(run)}")
     lines += [f"  Warning {warning}" for warning in _some(run.warnings)]
@@ -295,10 +335,12 @@ def _vendor_job(run: Run) -> str:
         return "a submission's reply was lost: a job may or may not exist."
     if run.outcome is Outcome.EXPIRED:
         return f"{job} was finished, and its result is gone."
+    if run.job.result_id and run.kind == "load":
+        return f"{job} succeeded."
     if run.job.result_id:
         until = f"; its files stay until {run.job.result_expires_at:%Y-%m-%d}" if run.job.result_expires_at else ""
         return f"{job} succeeded and is kept{until}."
-    if run.job.id and run.error and run.error.name == "ExportFailedError":
+    if run.job.id and run.error and run.error.name in {"ExportFailedError", "LoadFailedError"}:
         return f"{job} failed."
     return f"{job} was submitted." if run.job.id else "nothing was submitted."
 
@@ -329,7 +371,7 @@ def _some(texts: Sequence[str]) -> list[str]:
     return [*texts[:_SHOWN], *more]
 
 
-def _changes(manifest: Manifest) -> str:
+def _changes(manifest: ExportManifest) -> str:
     if manifest.mode == "full":
         return ""
     for dataset in sorted(manifest.datasets, key=lambda each: -(each.rows or 0)):
@@ -341,7 +383,7 @@ def _changes(manifest: Manifest) -> str:
     return ""
 
 
-def _schema(manifest: Manifest) -> str:
+def _schema(manifest: ExportManifest) -> str:
     by_table: dict[str, list[str]] = {}
     for dataset in manifest.datasets:
         if dataset.columns_deleted:

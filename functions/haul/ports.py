@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from haul.models.event import S3Object
 from haul.models.export import Contents, RemoteFile
 from haul.models.load import LoadItem
-from haul.models.work import Job, JobStatus, Watermark
+from haul.models.work import Job, JobStatus, Watermark, Work
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Execution:
 
     id: str
     started_at: datetime
+
+    @classmethod
+    def read(cls, given: Mapping[str, str]) -> "Execution":
+        """Make one of what a state machine hands over."""
+        return cls(given["id"], datetime.fromisoformat(given["started_at"]))
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,20 @@ class Connect(Protocol):
         ...
 
 
+class ConnectLoad(Protocol):
+    """Builds the connector of one of a vendor's load actions for one connection."""
+
+    def __call__(self, vendor: str, action: str, connection: str, options: Mapping[str, Any]) -> "LoadConnector":
+        """Connect, without calling the vendor yet; errors as `Connect`."""
+        ...
+
+
+class ConnectJobs(Protocol):
+    """Builds the connector that a run's job is known to, whatever the flow."""
+
+    def __call__(self, work: Work, /) -> "JobConnector": ...
+
+
 class JobConnector(Protocol):
     """What every vendor's jobs have in common. Each call is tried once; failures are `haul.errors`."""
 
@@ -239,6 +259,27 @@ class Source(Protocol):
 
     def chunks(self) -> Iterator[bytes]:
         """Read it from its begin, as often as asked."""
+        ...
+
+
+class Objects(Protocol):
+    """The objects that loads send."""
+
+    def settle(self, named: S3Object) -> S3Object:
+        """The one version that is meant, with its size and ETag: the newest where none is named.
+
+        Raises:
+            SourceGoneError: it is not there (any more), or may not be read.
+        """
+        ...
+
+    def open(self, objects: Sequence[S3Object], options: Mapping[str, Any]) -> Source:
+        """What is to be sent of exactly these versions, unpacked and reshaped as the options say.
+
+        Raises:
+            SourceGoneError: one is not there any more.
+            InvalidEventError: the options do not fit the objects.
+        """
         ...
 
 

@@ -1,9 +1,10 @@
 """The decision of the publish step: is everything there, and what does the manifest say."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from haul import jobs, keys
 from haul.errors import (
@@ -21,25 +22,28 @@ from haul.models.event import Outcome
 from haul.models.export import Contents, Dataset, Export, RemoteFile
 from haul.models.landed import LandedFile
 from haul.models.ledger import Draft, FileRecord, FileState, Latest, RunRecord, RunState
+from haul.models.load import Items, Load
 from haul.models.manifest import (
     CostEstimate,
     Evidence,
+    ExportManifest,
     Freshness,
-    Manifest,
+    LoadManifest,
+    LoadTotals,
     ManifestDataset,
     ManifestFile,
     RunFacts,
     Totals,
     Vendor,
 )
-from haul.models.work import Seller
+from haul.models.work import Seller, Work
 from haul.ports import Landing, Site
 
-_INLINE_COLUMNS_BYTES = 1_000_000
+_INLINE_BYTES = 1_000_000
 
 
-def publish(export: Export, *, ledger: Ledger, landing: Landing, site: Site, now: datetime) -> Export:
-    """Compare plan and records, and make the run visible by one conditional write.
+def publish[W: Work](work: W, *, ledger: Ledger, landing: Landing, site: Site, now: datetime) -> W:
+    """Make the run visible by one conditional write: of an export once all that was planned has landed.
 
     Raises:
         HaulError: of the first file that did not land, under its own name.
@@ -48,27 +52,126 @@ def publish(export: Export, *, ledger: Ledger, landing: Landing, site: Site, now
         BaseMovedError: another run published meanwhile, and this delta no longer fits.
         RunAbandonedError: this attempt was given up.
     """
-    record = ledger.run(export.pipeline, export.run_id)
+    record = ledger.run(work.pipeline, work.run_id)
     if record is None:
-        raise RunNotFoundError(f"{export.pipeline} has no run {export.run_id}")
-    if record.execution != export.execution or record.state not in {RunState.PUBLISHING, RunState.PUBLISHED}:
-        require_current(record, export.execution)
-        try:
-            contents, files = landed_files(export, ledger, landing)
-        except ResultExpiredError:
-            _give_the_job_up(export, ledger)
-            raise
-        latest = ledger.latest(export.pipeline)
-        require_fit(export.follows(), latest)
-        drafting = _Drafting(export, contents, files, latest, landing, now)
-        ledger.begin_publishing(export, drafting.draft(record, site, ledger), now=now)
-    published = ledger.finish_publishing(export.pipeline, export.run_id, site.bucket, now=now)
+        raise RunNotFoundError(f"{work.pipeline} has no run {work.run_id}")
+    if record.execution != work.execution or record.state not in {RunState.PUBLISHING, RunState.PUBLISHED}:
+        require_current(record, work.execution)
+        making = _Making(work, record, ledger, landing, site, now)
+        ledger.begin_publishing(work, _draft(making, work), now=now)
+    published = ledger.finish_publishing(work.pipeline, work.run_id, site.bucket, now=now)
     if published and published.error:
         raise (by_name(published.error.name) or PermanentError)(published.error.message)
     if published is None:
-        raise RunAbandonedError(f"run {export.run_id} is not being published any more")
-    manifest = keys.uri(site.bucket, keys.manifest(export.pipeline, export.run_id))
-    return export.model_copy(update={"outcome": published.outcome, "manifest": manifest})
+        raise RunAbandonedError(f"run {work.run_id} is not being published any more")
+    manifest = keys.uri(site.bucket, keys.manifest(work.pipeline, work.run_id))
+    return work.model_copy(update={"outcome": published.outcome, "manifest": manifest})
+
+
+@dataclass(frozen=True)
+class _Making:
+    """What every manifest says, but for its place in the sequence."""
+
+    work: Work
+    record: RunRecord
+    ledger: Ledger
+    landing: Landing
+    site: Site
+    now: datetime
+
+    @property
+    def waited(self) -> float:
+        job = self.work.job
+        return _seconds(job.submitted_at or self.work.started_at, job.finished_seen_at)
+
+    @property
+    def learned(self) -> float | None:
+        """How long the vendor took, where this run saw its whole job."""
+        return self.waited if self.work.job.submitted_at and not self.work.job.adopted else None
+
+    def facts(
+        self, evidence: Iterable[str], *, downloaded: float | None, files: Sequence[FileRecord] = ()
+    ) -> dict[str, Any]:
+        work, now = self.work, self.now
+        seller = work.seller or Seller(account="", api="")
+        limit = seller.submissions_per_day
+        used = self.ledger.submissions(work.vendor, seller.account, now=now) if limit is not None else 0
+        return {
+            "outcome": Outcome.PARTIAL if work.partial else Outcome.SUCCEEDED,
+            "warnings": [*([work.partial] if work.partial else []), *work.warnings],
+            "pipeline": work.pipeline,
+            "environment": work.environment,
+            "run_id": work.run_id,
+            "sequence": 0,
+            "published_at": now,
+            "vendor": Vendor(
+                name=work.vendor,
+                action=work.action,
+                connection=work.connection,
+                tenant=seller.tenant,
+                api=seller.api,
+            ),
+            "request": work.request,
+            "request_as_given": work.request_as_given,
+            "watermark": work.watermark,
+            "job": work.job,
+            "evidence": [Evidence(what=what, uri=self.evidence_uri(what)) for what in dict.fromkeys(evidence)],
+            "classification": work.landing.classification,
+            "run": RunFacts(
+                started_at=work.claimed_at,
+                waited_s=round(self.waited),
+                downloaded_s=round(downloaded) if downloaded is not None else None,
+                polls=work.polls,
+                attempts=work.attempt,
+                executions=self.record.executions,
+                code_version=self.site.code_version,
+                trigger=work.trigger,
+            ),
+            "cost_estimate": _cost(work, files, used=used, limit=limit),
+        }
+
+    def evidence_uri(self, what: str) -> str:
+        return keys.uri(self.landing.bucket, keys.evidence(self.work.pipeline, self.work.run_id, what))
+
+
+def _draft(making: _Making, work: Work) -> Draft:
+    if isinstance(work, Export):
+        return _of_export(making, work)
+    assert isinstance(work, Load)  # noqa: S101 - there is no third kind
+    return _of_load(making, work)
+
+
+def _of_export(making: _Making, export: Export) -> Draft:
+    try:
+        contents, files = landed_files(export, making.ledger, making.landing)
+    except ResultExpiredError:
+        _give_the_job_up(export, making.ledger)
+        raise
+    latest = making.ledger.latest(export.pipeline)
+    require_fit(export.follows(), latest)
+    return _Drafting(making, export, contents, files, latest).draft()
+
+
+def _of_load(making: _Making, load: Load) -> Draft:
+    raw = making.landing.read(load.items_key) if load.items_key else None
+    if raw is None:
+        raise IncompleteDownloadError(f"what became of the load is not known: {load.items_key or 'nothing'} is gone")
+    items = Items.model_validate_json(raw).items
+    failed = sum(item.outcome is not Outcome.SUCCEEDED for item in items)
+    short = len(raw) <= _INLINE_BYTES
+    manifest = LoadManifest(
+        **making.facts(load.evidence, downloaded=None),
+        source=load.source,
+        objects=load.objects,
+        items=items if short else [],
+        items_uri=None if short else keys.uri(making.landing.bucket, str(load.items_key)),
+        totals=LoadTotals(succeeded=len(items) - failed, failed=failed, records=load.records),
+    )
+    return Draft(
+        manifest=manifest.model_dump(mode="json", by_alias=True),
+        version=load.watermark.to,
+        waited_seconds=making.learned,
+    )
 
 
 def _give_the_job_up(export: Export, ledger: Ledger) -> None:
@@ -126,73 +229,39 @@ def schema_fingerprint(dataset: Dataset) -> str:
 
 @dataclass(frozen=True)
 class _Drafting:
-    """Everything that a manifest is made of, but for its place in the sequence."""
+    """Everything that the manifest of an export is made of."""
 
+    making: _Making
     export: Export
     contents: Contents
     files: Sequence[FileRecord]
     latest: Latest
-    landing: Landing
-    now: datetime
 
-    def draft(self, record: RunRecord, site: Site, ledger: Ledger) -> Draft:
-        export = self.export
-        seller = export.seller or Seller(account="", api="")
-        limit = seller.submissions_per_day
-        used = ledger.submissions(export.vendor, seller.account, now=self.now) if limit is not None else 0
+    def draft(self) -> Draft:
+        export, making = self.export, self.making
         datasets = [self._dataset(dataset) for dataset in self.contents.datasets]
-        waited = _seconds(export.job.submitted_at or export.started_at, export.job.finished_seen_at)
         created = export.watermark.to_created_at
-        manifest = Manifest(
-            outcome=Outcome.PARTIAL if export.partial else Outcome.SUCCEEDED,
-            warnings=[*([export.partial] if export.partial else []), *export.warnings],
-            pipeline=export.pipeline,
-            environment=export.environment,
-            run_id=export.run_id,
-            sequence=0,
-            published_at=self.now,
-            vendor=Vendor(
-                name=export.vendor,
-                action=export.action,
-                connection=export.connection,
-                tenant=seller.tenant,
-                api=seller.api,
+        age = round(_seconds(created, making.now)) if created else None
+        manifest = ExportManifest(
+            **making.facts(
+                [*export.evidence, *self.contents.evidence],
+                downloaded=_seconds(export.job.finished_seen_at, making.now),
+                files=self.files,
             ),
-            request=export.request,
-            request_as_given=export.request_as_given,
             mode=export.mode,
-            watermark=export.watermark,
-            job=export.job,
             totals=self._totals(datasets),
             datasets=datasets,
             tables_added=self.contents.tables_added,
             tables_dropped=self.contents.tables_dropped,
-            evidence=[
-                Evidence(what=what, uri=self._evidence_uri(what))
-                for what in dict.fromkeys([*export.evidence, *self.contents.evidence])
-            ],
-            classification=export.landing.classification,
-            expires_on=_expires(export, self.now),
-            run=RunFacts(
-                started_at=export.claimed_at,
-                waited_s=round(waited),
-                downloaded_s=round(_seconds(export.job.finished_seen_at, self.now)),
-                polls=export.polls,
-                attempts=export.attempt,
-                executions=record.executions,
-                code_version=site.code_version,
-                trigger=export.trigger,
-            ),
-            freshness=Freshness(vendor_created_to_published_s=round(_seconds(created, self.now)) if created else None),
-            cost_estimate=_cost(export, self.files, used=used, limit=limit),
+            expires_on=_expires(export, making.now),
+            freshness=Freshness(vendor_created_to_published_s=age),
         )
-        learned = waited if export.job.submitted_at and not export.job.adopted else None
         return Draft(
             manifest=manifest.model_dump(mode="json", by_alias=True),
             follows=export.follows(),
             version=export.watermark.to,
             version_created_at=created,
-            waited_seconds=learned,
+            waited_seconds=making.learned,
             schemas={dataset.name: dataset.schema_fingerprint for dataset in datasets},
         )
 
@@ -230,11 +299,11 @@ class _Drafting:
         known = self.latest.schemas
         body = dataset.model_dump(mode="json")
         columns_uri = None
-        if len(dataset.to_json()) > _INLINE_COLUMNS_BYTES:
+        if len(dataset.to_json()) > _INLINE_BYTES:
             what = f"columns-{dataset.name}"
             key = keys.evidence(self.export.pipeline, self.export.run_id, what)
-            self.landing.write_document(key, dataset.to_json())
-            columns_uri = self._evidence_uri(what)
+            self.making.landing.write_document(key, dataset.to_json())
+            columns_uri = self.making.evidence_uri(what)
             body["columns"] = []
         return ManifestDataset.model_validate(
             body
@@ -242,7 +311,7 @@ class _Drafting:
                 "rows": _sum([file.rows for file in landed]),
                 "row_actions": {action: actions[action] for action in "+u-"} if counted else None,
                 "location": keys.uri(
-                    self.landing.bucket, keys.dataset(self.export.pipeline, dataset.name, self.export.run_id)
+                    self.making.landing.bucket, keys.dataset(self.export.pipeline, dataset.name, self.export.run_id)
                 ),
                 "schema_fingerprint": fingerprint,
                 "schema_changed": bool(known) and known.get(dataset.name) != fingerprint,
@@ -250,9 +319,6 @@ class _Drafting:
                 "files": landed,
             }
         )
-
-    def _evidence_uri(self, what: str) -> str:
-        return keys.uri(self.landing.bucket, keys.evidence(self.export.pipeline, self.export.run_id, what))
 
 
 def _as_in_the_files(dataset: Dataset, files: Sequence[tuple[RemoteFile, LandedFile]]) -> Dataset:
@@ -286,14 +352,14 @@ _DOWNLOAD_GB = 1.769 / 1.024
 _SMALL_GB = 0.25
 
 
-def _cost(export: Export, files: Sequence[FileRecord], *, used: int, limit: int | None) -> CostEstimate:
+def _cost(work: Work, files: Sequence[FileRecord], *, used: int, limit: int | None) -> CostEstimate:
     """Estimate at list prices of us-east-1, arm64: state transitions, Lambda's memory by time, S3's writes."""
-    items = export.plan.items if export.plan else 0
-    transitions = 10 + 3 * export.polls + 3 * items
+    items = work.plan.items if isinstance(work, Export) and work.plan else 0
+    transitions = 10 + 3 * work.polls + 3 * items
     seconds = sum(file.seconds for file in files)
-    gb_seconds = seconds * _DOWNLOAD_GB + (6 + export.polls) * 0.5 * _SMALL_GB
+    gb_seconds = seconds * _DOWNLOAD_GB + (6 + work.polls) * 0.5 * _SMALL_GB
     parts = sum(2 + (file.landed.bytes if file.landed else 0) // _PART_BYTES for file in files)
-    requests = 14 + 2 * export.polls + parts + 4 * len(files)
+    requests = 14 + 2 * work.polls + parts + 4 * len(files)
     usd = transitions * _TRANSITION_USD + gb_seconds * _GB_SECOND_USD + requests * _S3_WRITE_USD
     return CostEstimate(
         usd=round(usd, 6),

@@ -7,7 +7,7 @@ from typing import Any
 
 from haul.errors import InvalidEventError
 from haul.models.base import iso
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.symbols import instant, is_symbol
 
 _VENDORS_OWN = frozenset({"@latest", "@last-published"})
@@ -15,12 +15,13 @@ _VENDORS_OWN = frozenset({"@latest", "@last-published"})
 
 @dataclass(frozen=True)
 class Facts:
-    """What symbols stand for in one run."""
+    """What symbols stand for in one run; `tenant` is the one acted for, where it is not the account's own."""
 
     started_at: datetime
     scheduled_at: datetime | None = None
     last_success_started_at: datetime | None = None
-    upstream: Manifest | None = None
+    upstream: ExportManifest | LoadManifest | None = None
+    tenant: str | None = None
 
 
 def resolve(value: Any, facts: Facts, *, first_run: str = "fail", at: str = "request") -> Any:
@@ -64,12 +65,19 @@ def _fact(symbol: str, facts: Facts) -> str | int | None:
     return (
         {
             "@upstream.run_id": upstream.run_id,
-            "@upstream.data_version": upstream.watermark.to,
+            "@upstream.data_version": _version(upstream, facts.tenant),
             "@upstream.base_data_version": upstream.watermark.from_,
         }[symbol]
         if upstream
         else None
     )
+
+
+def _version(upstream: ExportManifest | LoadManifest, tenant: str | None) -> str | None:
+    """The version that the upstream run published; of a load for many tenants the one that it made for `tenant`."""
+    if upstream.watermark.to or not isinstance(upstream, LoadManifest):
+        return upstream.watermark.to
+    return next((item.data_version for item in upstream.items if tenant and item.tenant == tenant), None)
 
 
 def _why(symbol: str) -> str:

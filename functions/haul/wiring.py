@@ -16,12 +16,15 @@ from haul.adapters.secrets import GivenSecret, LinkSecrets, Secret
 from haul.errors import InvalidEventError
 from haul.ledger import Ledger
 from haul.models.export import Download, Export
-from haul.ports import Connector, Site, TakesLinks
+from haul.models.load import Load
+from haul.models.work import Work
+from haul.ports import Connector, JobConnector, LoadConnector, Site, TakesLinks
 from haul.settings import Settings
 
 if TYPE_CHECKING:
     from haul.adapters.executions import StepFunctionsExecutions
     from haul.adapters.landing import S3Landing
+    from haul.adapters.objects import S3Objects
     from haul.downloads import Downloader
     from haul.endings import Endings
     from haul.pacing import Pace
@@ -55,6 +58,7 @@ def use(known: Settings) -> None:
     for made in (settings, client, site, _secret):
         made.cache_clear()
     _connectors.clear()
+    _loads.clear()
 
 
 @cache
@@ -114,6 +118,26 @@ def connect(vendor: str, connection: str, options: Mapping[str, Any]) -> Connect
     return _connectors[key]
 
 
+_loads: dict[tuple[str, str, str, str], LoadConnector] = {}
+
+
+def connect_load(vendor: str, action: str, connection: str, options: Mapping[str, Any]) -> LoadConnector:
+    """The connector of one of the vendor's loads, kept as `connect` keeps one."""
+    key = (vendor, action, connection, repr(sorted(options.items())))
+    if key not in _loads:
+        secret = _secret(settings().secret_prefix + connection)
+        secret.current()
+        _loads[key] = connectors.connect_load(vendor, action, secret, options)
+    return _loads[key]
+
+
+def connect_jobs(work: Work, /) -> JobConnector:
+    """The connector that the job of a run is known to, whatever its flow."""
+    if isinstance(work, Load):
+        return connect_load(work.vendor, work.action, work.connection, work.options)
+    return connect(work.vendor, work.connection, work.options)
+
+
 def check_secret(vendor: str, value: Mapping[str, Any]) -> None:
     """Refuse a secret that the vendor's connector would refuse; nobody is asked.
 
@@ -141,6 +165,12 @@ def _links() -> LinkSecrets:
     return LinkSecrets(settings().link_secret, client("secretsmanager"))
 
 
+def objects() -> "S3Objects":
+    from haul.adapters.objects import S3Objects  # noqa: PLC0415 - only loads send objects
+
+    return S3Objects(client("s3"))
+
+
 @cache
 def _pace(vendor: str, connection: str, calls: int | None) -> "Pace":
     """Kept while the process lives: the calls of one invocation count for the next one too."""
@@ -156,7 +186,7 @@ def downloader(wanted: Download, *, time_left: Callable[[], float]) -> "Download
     from haul.transfer import land_file  # noqa: PLC0415
 
     vendor = connector(wanted)
-    calls = share(vendor.capabilities.calls_per_minute, wanted.plan.concurrency)
+    calls = share(vendor.capabilities.calls_per_minute, min(wanted.plan.concurrency, wanted.plan.items))
     return Downloader(
         wanted=wanted,
         ledger=ledger(),
@@ -180,7 +210,7 @@ def endings() -> "Endings":
         landing=landing(),
         notifier=AwsNotifier(known.notices_topic_arn, known.event_bus_name, client("sns"), client("events")),
         site=site(),
-        connect=connect,
+        connect=connect_jobs,
         links=_links(),
         executions=executions(),
     )

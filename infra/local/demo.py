@@ -24,13 +24,14 @@ import boto3
 import duckdb
 
 from haul import keys
+from haul.attempts import read_start
 from haul.cli import deployment as deployments
 from haul.cli import running, runs, watching, words
 from haul.cli.failures import EXPECTED, CommandError, Exit
 from haul.cli.output import Output
-from haul.exports import read_start
+from haul.models.export import Export
 from haul.models.ledger import RunRecord, RunState
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from infra.local.deploy import DeployError, deploy, synthesize
 from infra.local.localstack import ROOT, LocalStack, LocalStackError
 from infra.local.stack import Stack
@@ -80,7 +81,7 @@ class Phases:
 class Delivery:
     """A published run, its files on this machine, and what is wrong with them, by the vendor's name of the file."""
 
-    manifest: Manifest
+    manifest: ExportManifest
     paths: Mapping[str, Path]
     wrong: Mapping[str, str]
 
@@ -132,9 +133,9 @@ class Demo:
         """Fetch all that a pipeline published, oldest first, and compare it with what was served."""
         ledger = self._haul.ledger()
         found = (ledger.manifest(pipeline, run_id) for run_id in self._haul.run_ids(pipeline))
-        return [self._delivery(manifest) for manifest in found if manifest]
+        return [self._delivery(manifest) for manifest in found if isinstance(manifest, ExportManifest)]
 
-    def _delivery(self, manifest: Manifest) -> Delivery:
+    def _delivery(self, manifest: ExportManifest) -> Delivery:
         truth = self._visier.truth(str(manifest.job.result_id))
         files = {file.vendor_name: file for dataset in manifest.datasets for file in dataset.files}
         paths = {name: self._fetch(file.uri) for name, file in files.items()}
@@ -190,7 +191,8 @@ class Demo:
         _title(self._out, f"States of {record.run_id}")
         grouped = [(name, len(list(same))) for name, same in groupby(_with_the_loop_as_one(states))]
         self._out.say("  " + " ─► ".join(f"{name} x{times}" if times > 1 else name for name, times in grouped))
-        children = record.export.plan.items if record.export and record.export.plan else 0
+        export = record.work if isinstance(record.work, Export) else None
+        children = export.plan.items if export and export.plan else 0
         children_said = words.count(children, "child", "children")
         self._out.say(
             f"  {len(states)} state transitions and {events} history events; {children_said} of the map besides"

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 
+from haul import keys
+from haul.models import vendors
 from infra.local import schedules
 
 if TYPE_CHECKING:
@@ -163,15 +165,23 @@ class Stack:
         return self.parameters["inbox-bucket"]
 
     @property
-    def flow_arn(self) -> str:
-        return self.parameters["export-flow-arn"]
+    def flow_arns(self) -> dict[str, str]:
+        """The state machines, by the kind of run that they are for."""
+        ending = "-flow-arn"
+        return {name.removesuffix(ending): arn for name, arn in self.parameters.items() if name.endswith(ending)}
 
     # Executions
 
     def start(self, event: Json) -> str:
-        """Start the flow with `event`; answers with the execution's ARN."""
-        started = self.stepfunctions.start_execution(stateMachineArn=self.flow_arn, input=json.dumps(event))
+        """Start the flow that `event` is for; answers with the execution's ARN."""
+        arn = self.flow_arns[self._kind_of(event)]
+        started = self.stepfunctions.start_execution(stateMachineArn=arn, input=json.dumps(event))
         return started["executionArn"]
+
+    def _kind_of(self, event: Json) -> str:
+        """An event that names no action is an export's, or that of its deployed pipeline."""
+        deployed = {} if "action" in event else self.document(keys.pipeline(str(event.get("pipeline")))) or {}
+        return vendors.kind_of(deployed.get("event", event))
 
     def look(self, arn: str) -> Execution:
         """The execution as it stands."""
@@ -208,9 +218,14 @@ class Stack:
         return schedules.fire(schedule, self._session, scheduled_at=scheduled_at)
 
     def executions(self) -> list[str]:
-        """The ARNs of all executions of the flow, the latest first."""
-        pages = self.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=self.flow_arn)
-        return [execution["executionArn"] for page in pages for execution in page["executions"]]
+        """The ARNs of all executions, of each flow the latest first."""
+        pages = self.stepfunctions.get_paginator("list_executions")
+        return [
+            execution["executionArn"]
+            for arn in self.flow_arns.values()
+            for page in pages.paginate(stateMachineArn=arn)
+            for execution in page["executions"]
+        ]
 
     def execution_of(self, pipeline: str, timeout: float = 30) -> str:
         """The first execution whose event names `pipeline`, which a rule may be about to start."""

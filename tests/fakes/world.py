@@ -315,7 +315,7 @@ class World:
             landing=self.landing,
             notifier=self,
             site=self.site,
-            connect=self.connect,
+            connect=lambda work: self.connect(work.vendor, work.connection, work.options),
             links=self,
             executions=self,
         )

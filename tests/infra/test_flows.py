@@ -16,6 +16,7 @@ import pytest
 
 from haul.errors import INFRASTRUCTURE_ERRORS, DamagedFileError, HaulError, PermanentError, TransientError, names_of
 from haul.models.export import Download, Export
+from haul.models.load import Load
 from tests.infra.conftest import Synthesized, spelled
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
@@ -28,8 +29,20 @@ def flow(prod: Synthesized) -> State:
     return definition(prod, "ExportFlow")
 
 
-def test_the_export_flow_is_as_it_was(flow: State) -> None:
-    snapshot = SNAPSHOTS / "export_flow.json"
+@pytest.fixture(scope="module")
+def load(prod: Synthesized) -> State:
+    return definition(prod, "LoadFlow")
+
+
+@pytest.fixture(scope="module", params=["ExportFlow", "LoadFlow"])
+def either(prod: Synthesized, request: pytest.FixtureRequest) -> State:
+    return definition(prod, request.param)
+
+
+@pytest.mark.parametrize(("construct", "file"), [("ExportFlow", "export_flow"), ("LoadFlow", "load_flow")])
+def test_a_flow_is_as_it_was(prod: Synthesized, construct: str, file: str) -> None:
+    flow = definition(prod, construct)
+    snapshot = SNAPSHOTS / f"{file}.json"
     text = json.dumps(flow, indent=2) + "\n"
     if os.environ.get("HAUL_RENEW_SNAPSHOTS"):
         snapshot.write_text(text)
@@ -41,16 +54,16 @@ def test_every_state_machine_has_a_snapshot(prod: Synthesized) -> None:
     assert len(prod.of_type("AWS::StepFunctions::StateMachine")) == len(list(SNAPSHOTS.glob("*.json")))
 
 
-def test_every_error_that_is_retried_exists(flow: State) -> None:
+def test_every_error_that_is_retried_exists(either: State) -> None:
     known = {*names_of(HaulError), *INFRASTRUCTURE_ERRORS}
-    retried = {name for _, state in states(flow) for retry in state.get("Retry", []) for name in retry["ErrorEquals"]}
+    retried = {name for _, state in states(either) for retry in state.get("Retry", []) for name in retry["ErrorEquals"]}
 
     assert retried
     assert retried <= known
 
 
-def test_what_is_permanent_is_never_retried(flow: State) -> None:
-    for name, state in states(flow):
+def test_what_is_permanent_is_never_retried(either: State) -> None:
+    for name, state in states(either):
         for retry in state.get("Retry", []):
             assert not set(retry["ErrorEquals"]) & set(names_of(PermanentError)), name
 
@@ -61,6 +74,21 @@ def test_a_step_is_retried_after_anything_that_may_pass(flow: State) -> None:
 
         assert set(retry.pop("ErrorEquals")) == {*names_of(TransientError), *INFRASTRUCTURE_ERRORS}
         assert retry == {"IntervalSeconds": 5, "MaxAttempts": 6, "BackoffRate": 2, "JitterStrategy": "FULL"}
+
+
+def test_a_step_of_a_load_is_retried_after_anything_that_may_pass(load: State) -> None:
+    for name in ("Start load", "Check load", "Abandon load", "Notify"):
+        [retry] = load["States"][name]["Retry"]
+
+        assert set(retry["ErrorEquals"]) == {*names_of(TransientError), *INFRASTRUCTURE_ERRORS}
+
+
+def test_whatever_goes_wrong_in_a_load_before_the_notice_is_abandoned(load: State) -> None:
+    for name in ("Start load", "Check load", "Publish"):
+        assert load["States"][name]["Catch"] == [
+            {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Abandon load"}
+        ], name
+    assert load["States"]["Unexpected status"]["Next"] == "Abandon load"
 
 
 def test_a_damaged_file_that_publish_reports_is_final(flow: State) -> None:
@@ -127,16 +155,24 @@ def test_paths_of_the_flow_are_fields_of_the_export(flow: State) -> None:
     assert paths - added <= set(Export.model_fields)
 
 
+def test_paths_of_the_load_flow_are_fields_of_the_load(load: State) -> None:
+    added = {"error", "abandon_error", "published", "cause"}
+    paths = set(re.findall(r'"\$\.([a-z_]+)', json.dumps(load)))
+
+    assert paths
+    assert paths - added <= set(Load.model_fields)
+
+
 def test_retries_come_quickly_on_one_machine(local: Synthesized) -> None:
     for _, state in states(definition(local, "ExportFlow")):
         for retry in state.get("Retry", []):
             assert (retry["IntervalSeconds"], retry["BackoffRate"]) == (1, 1)
 
 
-def test_the_flow_outlives_the_longest_deadline(flow: State) -> None:
+def test_the_flow_outlives_the_longest_deadline(either: State) -> None:
     week = 7 * 24 * 3600
 
-    assert flow["TimeoutSeconds"] > week
+    assert either["TimeoutSeconds"] > week
 
 
 def definition(stack: Synthesized, construct: str) -> State:

@@ -39,10 +39,19 @@ MAY: dict[str, dict[str, set[str]]] = {
         **SECRETS,
         "raw/*": {*READ_WRITE, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"},
     },
+    "StartLoad": {
+        **LEDGER,
+        **SECRETS,
+        "manifests/*": READ_WRITE,
+        "raw/*": {"s3:GetObject", "s3:GetObjectVersion"},
+        "inbox/*": {"s3:GetObject", "s3:GetObjectVersion"},
+        "inbox": {"s3:ListBucket"},
+    },
+    "CheckLoad": {**LEDGER, **SECRETS, "evidence/*": {"s3:PutObject"}},
     "Publish": {
         **LEDGER,
         "manifests/*": READ_WRITE,
-        "evidence/*": {"s3:PutObject"},
+        "evidence/*": READ_WRITE,
     },
     "Notify": {
         **LEDGER,
@@ -82,17 +91,17 @@ def test_no_action_is_a_wildcard(prod: Synthesized) -> None:
 def test_only_log_delivery_has_no_resource_to_name(prod: Synthesized) -> None:
     unnamed = [statement for statement in statements(prod) if "*" in listed(statement["Resource"])]
 
-    assert [{action.split(":")[0] for action in listed(statement["Action"])} for statement in unnamed] == [{"logs"}]
+    assert [{action.split(":")[0] for action in listed(statement["Action"])} for statement in unnamed] == [
+        {"logs"}
+    ] * len(prod.of_type("AWS::StepFunctions::StateMachine"))
 
 
-def test_schedules_and_rules_may_start_the_flow_and_nothing_else(prod: Synthesized) -> None:
-    flow = prod.logical_id("AWS::StepFunctions::StateMachine", "ExportFlow")
+def test_schedules_and_rules_may_start_the_flows_and_nothing_else(prod: Synthesized) -> None:
+    start = {f"${{{flow}}}": {"states:StartExecution"} for flow in prod.of_type("AWS::StepFunctions::StateMachine")}
 
-    assert granted_to(prod, "TriggersRuleRole") == {f"${{{flow}}}": {"states:StartExecution"}}
-    assert granted_to(prod, "TriggersSchedulerRole") == {
-        f"${{{flow}}}": {"states:StartExecution"},
-        "dead letters": {"sqs:SendMessage"},
-    }
+    assert len(start) == 2
+    assert granted_to(prod, "TriggersRuleRole") == start
+    assert granted_to(prod, "TriggersSchedulerRole") == {**start, "dead letters": {"sqs:SendMessage"}}
 
 
 def test_the_flow_may_invoke_its_own_functions_and_read_plans(prod: Synthesized) -> None:
@@ -101,13 +110,29 @@ def test_the_flow_may_invoke_its_own_functions_and_read_plans(prod: Synthesized)
 
     flow = prod.logical_id("AWS::StepFunctions::StateMachine", "ExportFlow")
     assert {re.sub(r"^\$\{(\w+?)[0-9A-F]{8}\.Arn\}$", r"\1", resource) for resource in invoked} == {
-        *MAY.keys() - {"Sweep", "RegisterPipeline"}
+        *MAY.keys() - {"Sweep", "RegisterPipeline", "StartLoad", "CheckLoad"}
     }
     assert {key: actions for key, actions in granted.items() if key not in invoked and key != "*"} == {
         "ledger/*/plans/*": {"s3:GetObject"},
         "dead letters": {"sqs:SendMessage"},
         f"${{{flow}}}": {"states:StartExecution"},
         "map executions": {"states:DescribeExecution", "states:StopExecution"},
+    }
+
+
+def test_the_load_flow_may_invoke_its_own_functions(prod: Synthesized) -> None:
+    granted = granted_to(prod, "LoadFlowRole")
+    invoked = {resource for resource, actions in granted.items() if "lambda:InvokeFunction" in actions}
+
+    assert {re.sub(r"^\$\{(\w+?)[0-9A-F]{8}\.Arn\}$", r"\1", resource) for resource in invoked} == {
+        "StartLoad",
+        "CheckLoad",
+        "Publish",
+        "Notify",
+        "Abandon",
+    }
+    assert {key: actions for key, actions in granted.items() if key not in invoked and key != "*"} == {
+        "dead letters": {"sqs:SendMessage"},
     }
 
 
@@ -159,13 +184,14 @@ def _called(resource: str, landing: str) -> str:
     names = {
         rf"\$\{{{landing}\.Arn\}}/(.*)": r"\1",
         rf"\$\{{{landing}\.Arn\}}": "landing",
+        r"\$\{Inbox\w+\.Arn\}(/\*)?": r"inbox\1",
         r"\$\{Notices\w+\}": "topic",
         r"\$\{DeadLetters\w+\.Arn\}": "dead letters",
         r"\$\{\w+Logs\w+\.Arn\}": "own logs",
         r".*:secretsmanager:.*:secret:haul/prod/\*": "secrets",
         r".*:secretsmanager:.*:secret:haul/prod/link/\*": "links",
         r".*:event-bus/default": "bus",
-        r".*:execution:\$\{ExportFlowMachine\w+\.Name\}:\*": "executions",
+        r".*:execution:\$\{(Export|Load)FlowMachine\w+\.Name\}:\*": "executions",
         r".*:execution:\$\{ExportFlowMachine\w+\.Name\}/\*": "map executions",
     }
     for pattern, name in names.items():

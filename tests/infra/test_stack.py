@@ -141,7 +141,7 @@ def test_an_execution_that_ends_badly_is_abandoned(prod: Synthesized) -> None:
 
     assert rule["EventPattern"]["detail"]["status"] == ["FAILED", "ABORTED", "TIMED_OUT"]
     assert rule["EventPattern"]["detail"]["stateMachineArn"] == [
-        {"Ref": prod.logical_id("AWS::StepFunctions::StateMachine", "ExportFlow")}
+        {"Ref": prod.logical_id("AWS::StepFunctions::StateMachine", flow)} for flow in ("ExportFlow", "LoadFlow")
     ]
     assert [spelled(target["Arn"]) for target in rule["Targets"]] == [
         f"${{{prod.logical_id('AWS::Lambda::Function', 'Abandon')}.Arn}}"
@@ -174,6 +174,7 @@ def test_what_the_command_line_needs_is_in_parameters(prod: Synthesized) -> None
         "landing-bucket",
         "inbox-bucket",
         "export-flow-arn",
+        "load-flow-arn",
         "notices-topic-arn",
         "event-bus",
         "schedule-group",

@@ -15,7 +15,7 @@ from haul import errors, keys, notices
 from haul.cli.app import app
 from haul.models import ledger
 from haul.models.event import Outcome
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from haul.models.run import Run
 from infra.environment import Environment
 
@@ -174,7 +174,7 @@ def test_every_subcommand_that_is_named_is_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "model"), [("manifest.md", Manifest), ("manifest.md", Run), ("operate.md", Environment)]
+    ("page", "model"), [("manifest.md", ExportManifest), ("manifest.md", Run), ("operate.md", Environment)]
 )
 def test_every_field_of_a_document_is_explained(page: str, model: type[BaseModel]) -> None:
     explained = set(re.findall(r"`([\w.]+)`", text(ROOT / "docs" / page)))
@@ -190,7 +190,7 @@ def test_the_manifest_that_is_shown_is_one() -> None:
     shown = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
     manifest, run = shown[0], shown[1]
 
-    assert with_the_fields_of(Manifest.model_validate(manifest), manifest)
+    assert with_the_fields_of(ExportManifest.model_validate(manifest), manifest)
     assert with_the_fields_of(Run.model_validate(run), run)
 
 

@@ -11,6 +11,7 @@ from haul.models.event import Outcome
 from haul.models.export import PlannedFile, RemoteFile
 from haul.models.landed import LandedFile
 from haul.models.ledger import FileState
+from haul.models.manifest import ExportManifest
 from tests.fakes.memory_store import KilledError
 from tests.fakes.vendor import fake_land_file
 from tests.fakes.world import World, fake_vendor
@@ -43,15 +44,15 @@ def test_a_child_that_outlives_its_attempt_does_not_replace_what_a_later_one_pub
     (record,) = world.records()
     manifest = world.ledger().manifest("people", record.run_id)
     assert record.outcome is Outcome.SUCCEEDED
-    assert record.export is not None
-    assert record.export.job.result_id != state["job"]["result_id"]
-    assert manifest is not None
+    assert record.work is not None
+    assert record.work.job.result_id != state["job"]["result_id"]
+    assert isinstance(manifest, ExportManifest)
     for file in manifest.datasets[0].files:
         landed = world.landing.head(file.uri.removeprefix("s3://landing/"))
         assert landed is not None
         assert landed.version_id == file.version_id
     for kept in world.ledger().files("people", record.run_id):
-        assert kept.result_id == record.export.job.result_id
+        assert kept.result_id == record.work.job.result_id
 
 
 def test_a_try_that_fails_beside_one_that_landed_the_file_takes_nothing_back() -> None:

@@ -13,6 +13,7 @@ from haul.errors import RateLimitedError, ResultExpiredError, VendorUnavailableE
 from haul.models.event import Outcome
 from haul.models.export import Contents
 from haul.models.ledger import RunState
+from haul.models.manifest import ExportManifest
 from haul.models.work import Job, JobStatus
 from haul.ports import Found, Known, Prepared
 from tests.fakes.memory_store import Fault
@@ -38,7 +39,7 @@ def test_a_run_lands_its_files_and_is_published_and_told_once() -> None:
     assert world.manifests() == [f"manifests/people/{record.run_id}.json"]
     assert [notice.detail["outcome"] for notice in world.notices] == ["SUCCEEDED"]
     manifest = world.ledger().manifest("people", record.run_id)
-    assert manifest is not None
+    assert isinstance(manifest, ExportManifest)
     assert manifest.sequence == 1
     assert manifest.totals.files == 2
     assert not list(world.ledger().active())
@@ -664,8 +665,8 @@ def test_a_person_who_wants_a_new_result_does_not_get_the_old_one_back_after_a_l
 
     (record,) = world.records()
     assert record.outcome is Outcome.SUCCEEDED
-    assert record.export is not None
-    assert record.export.job.result_id == "result-of-j2"
+    assert record.work is not None
+    assert record.work.job.result_id == "result-of-j2"
 
 
 def test_an_expired_result_does_not_end_the_job_that_another_run_submitted_since() -> None:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from haul.errors import HaulError
 from haul.ledger import Ledger
 from haul.models.ledger import RunRecord, RunState
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from haul.models.work import JobStatus
 from haul.ports import Store
 from tests.fakes.memory_store import Fault, KilledError, MemoryStore
@@ -229,7 +229,7 @@ class Guarantees(RuleBasedStateMachine):
             stored = self.world.store.get(key)
             assert stored is not None
             assert self.seen.setdefault(key, stored.body) == stored.body
-            manifest = Manifest.model_validate_json(stored.body)
+            manifest = ExportManifest.model_validate_json(stored.body)
             sequences.setdefault(manifest.pipeline, []).append(manifest.sequence)
             files = [file for dataset in manifest.datasets for file in dataset.files]
             assert len(files) == manifest.totals.files == self.world.vendor.files_per_result
@@ -246,7 +246,7 @@ class Guarantees(RuleBasedStateMachine):
     def a_delta_starts_where_its_readers_are(self) -> None:
         for pipeline in PIPELINES:
             bodies = [self.world.store.get(key) for key in self.world.store.keys(f"manifests/{pipeline}/")]
-            made = [Manifest.model_validate_json(stored.body) for stored in bodies if stored]
+            made = [ExportManifest.model_validate_json(stored.body) for stored in bodies if stored]
             newest = ""
             for manifest in sorted(made, key=lambda each: each.sequence):
                 assert manifest.mode == "full" or manifest.watermark.from_ == newest

@@ -12,6 +12,7 @@ from haul.adapters.secrets import LinkSecrets
 from haul.endings import Ending
 from haul.errors import InvalidEventError, LedgerBusyError, TruncatedFileError
 from haul.models.event import Outcome
+from haul.models.export import Export
 from haul.models.ledger import RunRecord
 from haul.settings import Settings
 from tests.fakes.vendor import LIKE_VISIER, FakeVendor
@@ -234,8 +235,8 @@ def test_a_run_with_links_has_a_connector_of_its_own(world: World, monkeypatch: 
 
     monkeypatch.setattr(wiring, "connect", lambda *_: world.vendor)
     monkeypatch.setattr(wiring, "_links", Handed)
-    export = only(world).export
-    assert export is not None
+    export = only(world).work
+    assert isinstance(export, Export)
 
     wrapped = wiring.connector(export.model_copy(update={"link": True}))
 
@@ -250,8 +251,8 @@ def test_a_vendor_that_sends_no_links_is_given_none(world: World, monkeypatch: p
         capabilities = LIKE_VISIER
 
     monkeypatch.setattr(wiring, "connect", lambda *_: Plain())
-    export = only(world).export
-    assert export is not None
+    export = only(world).work
+    assert isinstance(export, Export)
 
     with pytest.raises(InvalidEventError, match="fake sends no links by mail"):
         wiring.connector(export.model_copy(update={"link": True}))

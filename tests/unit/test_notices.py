@@ -16,8 +16,8 @@ from haul.models.export import Column
 from haul.models.landed import Checksum
 from haul.models.manifest import (
     CostEstimate,
+    ExportManifest,
     Freshness,
-    Manifest,
     ManifestDataset,
     ManifestFile,
     RunFacts,
@@ -103,7 +103,7 @@ def columns(*names: str) -> list[Column]:
     return [*plain, Column(name="_DiffAction_", vendor_type="String", type="string", generated=True)]
 
 
-def a_manifest(datasets: Sequence[ManifestDataset], **facts: Any) -> Manifest:
+def a_manifest(datasets: Sequence[ManifestDataset], **facts: Any) -> ExportManifest:
     known: dict[str, Any] = {
         "outcome": Outcome.SUCCEEDED,
         "pipeline": "visier-people",
@@ -132,10 +132,10 @@ def a_manifest(datasets: Sequence[ManifestDataset], **facts: Any) -> Manifest:
         "freshness": Freshness(vendor_created_to_published_s=8371),
         "cost_estimate": CostEstimate(usd=0.0041, transitions=61, gb_seconds=118.2, s3_requests=23),
     }
-    return Manifest(**known | facts)
+    return ExportManifest(**known | facts)
 
 
-def a_delta() -> Manifest:
+def a_delta() -> ExportManifest:
     """As contracts have it: a table that lost and gained a column, one that is new and one that is gone."""
     employee = a_dataset(
         "Employee",
@@ -164,7 +164,7 @@ def a_delta() -> Manifest:
     )
 
 
-def told(run: Run, manifest: Manifest | None = None, **place: Any) -> Notice:
+def told(run: Run, manifest: ExportManifest | None = None, **place: Any) -> Notice:
     return notices.ended(run, manifest, ALL, Place(**place))
 
 

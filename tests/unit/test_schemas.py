@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from haul.models import schemas, vendors
 from haul.models.base import parse
 from haul.models.event import Event
-from haul.models.manifest import Manifest
+from haul.models.manifest import ExportManifest
 from haul.models.pipeline import Pipeline
 
 CONTRACTS = Path(__file__).parents[1] / "fixtures" / "contracts"
@@ -84,7 +84,7 @@ def test_what_haul_writes_may_gain_fields() -> None:
 
 
 def test_the_contracts_manifest_fits_and_survives_reading() -> None:
-    manifest = Manifest.model_validate(the_manifest())
+    manifest = ExportManifest.model_validate(the_manifest())
 
     assert not problems(the_manifest(), "manifest")
     assert not problems(json.loads(manifest.to_json()), "manifest")

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class StepFunctionsFlow:
     """A `haul.cli.deployment.Flow`."""
 
-    def __init__(self, arn: str, client: "SFNClient") -> None:
-        self._arn = arn
+    def __init__(self, arns: Mapping[str, str], client: "SFNClient") -> None:
+        self._arns = arns
         self._client = client
 
-    def start(self, event: Mapping[str, Any], *, name: str) -> str:
-        started = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(event))
+    def start(self, event: Mapping[str, Any], *, kind: str, name: str) -> str:
+        started = self._client.start_execution(stateMachineArn=self._arns[kind], name=name, input=json.dumps(event))
         return started["executionArn"]
 
     def stop(self, execution: str, *, cause: str) -> None:

@@ -24,10 +24,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 class Flow(Protocol):
-    """The export flow: starts, stops and describes its executions."""
+    """The flows: start, stop and describe their executions."""
 
-    def start(self, event: Mapping[str, Any], *, name: str) -> str:
-        """Start an execution; its ARN."""
+    def start(self, event: Mapping[str, Any], *, kind: str, name: str) -> str:
+        """Start an execution of the flow for `export` or `load`; its ARN."""
         ...
 
     def stop(self, execution: str, *, cause: str) -> None: ...
@@ -125,7 +125,9 @@ def find(environment: str) -> Deployment:
     return Deployment(
         settings=wiring.settings(),
         store=wiring.store(),
-        flow=StepFunctionsFlow(names["export-flow-arn"], wiring.client("stepfunctions")),
+        flow=StepFunctionsFlow(
+            {kind: names[f"{kind}-flow-arn"] for kind in ("export", "load")}, wiring.client("stepfunctions")
+        ),
         vault=SecretsManagerVault(wiring.client("secretsmanager")),
         connect=wiring.connect,
         who=_caller,

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from haul import keys, symbols
+from haul import symbols
+from haul.attempts import upstream_of
 from haul.cli.deployment import Deployment
 from haul.cli.failures import CommandError, Exit
 from haul.errors import InvalidEventError
@@ -15,7 +16,6 @@ from haul.models import pipeline as pipelines
 from haul.models import vendors
 from haul.models.base import merged, parse
 from haul.models.event import Event, unreplaced
-from haul.models.manifest import Manifest
 
 EVENTS = Path("events")
 PIPELINES = Path("infra/pipelines")
@@ -176,13 +176,7 @@ def check_meaning(event: Event, deployment: Deployment) -> None:
         started_at=deployment.clock(),
         scheduled_at=event.trigger.scheduled_at,
         last_success_started_at=latest.last.started_at if latest.last else None,
-        upstream=_upstream(event, ledger),
+        upstream=upstream_of(event, ledger),
+        tenant=event.options.get("target_tenant"),
     )
     symbols.resolve(event.request, facts)
-
-
-def _upstream(event: Event, ledger: Ledger) -> Manifest | None:
-    if event.source is None or event.source.manifest is None:
-        return None
-    named = keys.run_of_manifest(event.source.manifest.key)
-    return ledger.manifest(*named) if named else None

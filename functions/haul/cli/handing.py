@@ -9,6 +9,7 @@ from haul.cli.deployment import Deployment
 from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
 from haul.errors import ResultByMailError
+from haul.models.export import Export
 from haul.models.ledger import RunRecord
 from haul.ports import TakesLinks
 
@@ -23,10 +24,10 @@ def hand_over(record: RunRecord, deployment: Deployment, out: Output) -> str:
         CommandError: the run is not waiting for a link.
         InvalidEventError: what came is not the links of a file.
     """
-    export = record.export
+    export = record.work
     by_mail = record.error is not None and record.error.name == ResultByMailError.__name__
     # An attempt that had links may have failed for them: one forgotten, one damaged, one expired.
-    if export is None or not (by_mail or export.link):
+    if not isinstance(export, Export) or not (by_mail or export.link):
         ended = record.error.name if record.error else record.outcome
         raise CommandError(
             f"run {record.run_id} ended {ended}: no link is wanted for it, only for a ResultByMailError",

@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from haul.attempts import read_start
 from haul.cli import documents, handing, watching
 from haul.cli.deployment import Deployment, link
 from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
 from haul.cli.watching import FindRun, Progress
-from haul.exports import read_start
 from haul.ledger import LIVE
+from haul.models import vendors
 from haul.models.base import parse
 from haul.models.event import Event, Outcome, Start
 from haul.models.ledger import RunRecord, RunState
@@ -98,7 +99,7 @@ def cancel(record: RunRecord, deployment: Deployment, out: Output, *, reason: st
         out.say(f"  haul show {run_id} --env {environment}")
         return Exit.GOOD
     if current.outcome is Outcome.CANCELLED:
-        kept = current.export is not None and bool(current.export.job.id or current.export.job.in_doubt)
+        kept = current.work is not None and bool(current.work.job.id or current.work.job.in_doubt)
         out.say(f"run {run_id} is CANCELLED; nothing was published", style="bold yellow")
         if kept:
             out.say("  The vendor's job is cancelled where it can be, and else kept: a rerun adopts it.")
@@ -118,7 +119,18 @@ def _started(event: Mapping[str, Any], deployment: Deployment, out: Output, *, w
 
 def _start(event: Mapping[str, Any], deployment: Deployment) -> str:
     name = f"{read_start(event).pipeline}-{deployment.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    return deployment.flow.start(event, name=name)
+    return deployment.flow.start(event, kind=_kind_of(event, deployment), name=name)
+
+
+def _kind_of(event: Mapping[str, Any], deployment: Deployment) -> str:
+    """Whose flow an event is: by its action, its run's, or its deployed pipeline's."""
+    start, ledger = read_start(event), deployment.ledger()
+    record = ledger.run(start.pipeline, start.rerun.run_id) if start.rerun else None
+    if record and record.work:
+        return record.work.kind
+    deployed = ledger.pipeline(start.pipeline)
+    known = [event, record.event if record else {}, deployed.event if deployed else {}]
+    return vendors.kind_of(next((each for each in known if "action" in each), {}))
 
 
 def _followed(event: Mapping[str, Any], execution: str, deployment: Deployment, out: Output, *, watch: bool) -> Exit:
@@ -188,8 +200,8 @@ def _facts(progress: Progress, execution: str) -> dict[str, Any]:
         "state": record.state if record else None,
         "outcome": progress.outcome,
         "error": shown,
-        "manifest": record.export.manifest if record and record.export else None,
-        "joined": record.export.joined if record and record.export else None,
+        "manifest": record.work.manifest if record and record.work else None,
+        "joined": record.work.joined if record and record.work else None,
         "repeats": record is not None and record.execution != execution,
         "execution": execution,
     }

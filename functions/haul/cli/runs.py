@@ -12,13 +12,14 @@ from haul.cli import documents, watching, words
 from haul.cli.deployment import Deployment, link
 from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
-from haul.errors import ExportFailedError, ResultExpiredError
+from haul.errors import ExportFailedError, LoadFailedError, ResultExpiredError
 from haul.models.base import iso
 from haul.models.ledger import FileState, RunRecord, RunState
+from haul.models.manifest import ExportManifest, LoadManifest
 
 _PREFIX = re.compile(r"\d[0-9TZa-f-]*")
 _SHOWN = 5
-_ENDED_JOBS = {ExportFailedError.__name__, ResultExpiredError.__name__}
+_ENDED_JOBS = {ExportFailedError.__name__, LoadFailedError.__name__, ResultExpiredError.__name__}
 
 
 def find_run(named: str, deployment: Deployment) -> RunRecord:
@@ -64,7 +65,7 @@ def list_runs(pipeline: str | None, deployment: Deployment, out: Output, *, limi
 
 
 def _facts(record: RunRecord, now: datetime) -> dict[str, Any]:
-    export = record.export
+    work = record.work
     return {
         "run_id": record.run_id,
         "pipeline": record.pipeline,
@@ -75,16 +76,16 @@ def _facts(record: RunRecord, now: datetime) -> dict[str, Any]:
         "started_at": iso(record.started_at),
         "ended_at": iso(record.ended_at) if record.ended_at else None,
         "seconds": round(((record.ended_at or now) - record.started_at).total_seconds()),
-        "watermark": export.watermark.model_dump(mode="json", by_alias=True) if export else None,
-        "manifest": export.manifest if export else None,
+        "watermark": work.watermark.model_dump(mode="json", by_alias=True) if work else None,
+        "manifest": work.manifest if work else None,
     }
 
 
 def _row(record: RunRecord, now: datetime) -> list[str | Text]:
-    export = record.export
+    work = record.work
     note = record.error.name if record.error else ""
-    if export:
-        note = note or (export.joined and f"joined {export.joined}") or watching.versions(export)
+    if work:
+        note = note or (work.joined and f"joined {work.joined}") or watching.versions(work)
     attempt = f" (attempt {record.attempt})" if record.attempt > 1 else ""
     return [
         record.run_id,
@@ -115,7 +116,7 @@ class _Shown:
     def __init__(self, record: RunRecord, deployment: Deployment) -> None:
         ledger = deployment.ledger()
         self._record = record
-        self._export = record.export
+        self._work = record.work
         self._now = deployment.clock()
         self._environment = deployment.environment
         self._latest = ledger.latest(record.pipeline)
@@ -125,23 +126,23 @@ class _Shown:
         self._manifest = ledger.manifest(record.pipeline, record.run_id) if record.state is RunState.PUBLISHED else None
 
     def document(self) -> dict[str, Any]:
-        record, export = self._record, self._export
+        record, work = self._record, self._work
         return {
             **_facts(record, self._now),
-            "vendor": export.vendor if export else record.event.get("vendor"),
-            "action": export.action if export else record.event.get("action"),
-            "connection": export.connection if export else record.event.get("connection"),
-            "request": export.request if export else None,
-            "request_as_given": export.request_as_given if export else None,
-            "job": export.job.model_dump(mode="json") if export else None,
-            "polls": export.polls if export else 0,
-            "files": {"planned": export.plan.files if export and export.plan else None, "landed": self._landed()},
+            "vendor": work.vendor if work else record.event.get("vendor"),
+            "action": work.action if work else record.event.get("action"),
+            "connection": work.connection if work else record.event.get("connection"),
+            "request": work.request if work else None,
+            "request_as_given": work.request_as_given if work else None,
+            "job": work.job.model_dump(mode="json") if work else None,
+            "polls": work.polls if work else 0,
+            "files": {"planned": work.files_planned if work else None, "landed": self._landed()},
             "totals": self._manifest.totals.model_dump() if self._manifest else None,
-            "joined": export.joined if export else None,
-            "warnings": export.warnings if export else [],
+            "joined": work.joined if work else None,
+            "warnings": work.warnings if work else [],
             "advice": self._advice(),
             "readers_see": self._latest.version,
-            "trigger": export.trigger.model_dump(mode="json", exclude_none=True) if export else None,
+            "trigger": work.trigger.model_dump(mode="json", exclude_none=True) if work else None,
             "executions": record.executions,
             "execution": link(record.execution),
             "runbook": self._runbook(),
@@ -165,17 +166,17 @@ class _Shown:
             yield f"  {record.error.message}"
         yield from self._vendor()
         yield from self._landing()
-        for warning in self._export.warnings if self._export else []:
+        for warning in self._work.warnings if self._work else []:
             yield Text(f"  Warning: {warning}", style="yellow")
         yield from self._next()
         yield f"  execution {link(record.execution)}{self._more()}"
 
     def _what(self) -> str:
-        found = watching.versions(self._export) if self._export else ""
+        found = watching.versions(self._work) if self._work else ""
         return f"   {found}" if found else ""
 
     def _by(self) -> str:
-        trigger = self._export.trigger if self._export else None
+        trigger = self._work.trigger if self._work else None
         if trigger is None:
             return ""
         by = f" by {trigger.by}" if trigger.by else ""
@@ -183,28 +184,32 @@ class _Shown:
         return f" ({trigger.type}{by}{reason})"
 
     def _vendor(self) -> Iterator[str]:
-        export = self._export
-        if export is None:
+        work = self._work
+        if work is None:
             return
-        job = export.job
+        job = work.job
         if job.in_doubt:
             yield f"  job in doubt: a submission's reply was lost{_at(job.submitted_at)}"
         elif job.id or job.result_id:
             what = f"job {words.short(job.id)}" if job.id else f"result {words.short(job.result_id or '')}"
             adopted = ", adopted" if job.adopted else ""
-            yield f"  {what}{adopted}, {export.status.lower()}, {words.count(export.polls, 'poll')}"
-        if export.joined:
-            yield f"  run {export.joined} does exactly this"
-        if export.message:
-            yield f"  {export.message}"
+            yield f"  {what}{adopted}, {work.status.lower()}, {words.count(work.polls, 'poll')}"
+        if work.joined:
+            yield f"  run {work.joined} does exactly this"
+        if work.message:
+            yield f"  {work.message}"
 
     def _landing(self) -> Iterator[str]:
+        if isinstance(self._manifest, LoadManifest):
+            yield f"  {', '.join(notices.taken_in(self._manifest)) or 'done'}"
+            yield f"  manifest {self._work.manifest if self._work else ''}"
+            return
         if self._manifest:
             totals = self._manifest.totals
             rows = f", {totals.rows:,} rows" if totals.rows is not None else ""
             files = words.count(totals.files, "file")
             yield f"  {words.count(totals.datasets, 'dataset')}, {files}, {words.size(totals.bytes)}{rows}"
-            yield f"  manifest {self._export.manifest if self._export else ''}"
+            yield f"  manifest {self._work.manifest if self._work else ''}"
             return
         last = self._latest.last
         seen = f"readers still see {self._latest.version} ({words.day(last.published_at, self._now)})" if last else ""
@@ -223,26 +228,26 @@ class _Shown:
             yield f"  Next: {command}     {self._rerun_would()}"
         else:
             yield f"  Next: {advice if gap else command}"
-        expires = self._export.job.result_expires_at if self._export else None
+        expires = self._work.job.result_expires_at if self._work else None
         if expires and record.state is RunState.ABANDONED:
             yield f"        the vendor keeps the result until {expires:%Y-%m-%d}"
 
     def _rerun_would(self) -> str:
         """What the next attempt would do, as far as the ledger knows."""
-        export = self._export
-        job = export.job if export else None
+        work = self._work
+        job = work.job if work else None
         gone = self._record.error is not None and self._record.error.name in _ENDED_JOBS
         if job is None or gone or not (job.id or job.result_id):
             return "submits again" if gone else "nothing was submitted before"
         what = f"job {words.short(job.id)}" if job.id else f"result {words.short(job.result_id or '')}"
-        planned = export.plan.files if export and export.plan else 0
+        planned = (work.files_planned if work else None) or 0
         files = f", {self._landed()} of {words.count(planned, 'file')} already verified" if planned else ""
         return f"adopts {what}{files}, no submission spent"
 
     def _landed(self) -> int:
-        if self._manifest:
+        if isinstance(self._manifest, ExportManifest):
             return self._manifest.totals.files
-        result = self._export.job.result_id if self._export else None
+        result = self._work.job.result_id if self._work else None
         return sum(file.state is FileState.LANDED and file.result_id == result for file in self._files)
 
     def _advice(self) -> str | None:
@@ -251,7 +256,7 @@ class _Shown:
         error = self._record.error
         if error is None:
             return None
-        connection = self._export.connection if self._export else None
+        connection = self._work.connection if self._work else None
         return notices.advice(
             error.name,
             run_id=self._record.run_id,

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
+from haul.attempts import read_start
 from haul.cli import documents
 from haul.cli.documents import ENVIRONMENTS, EVENTS, PIPELINES
 from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
 from haul.errors import InvalidEventError
-from haul.exports import read_start
 from haul.models import pipeline as pipelines
 from haul.models.base import merged
 from haul.models.event import Event

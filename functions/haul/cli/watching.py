@@ -23,7 +23,8 @@ from haul.ledger import LIVE
 from haul.models.event import Outcome
 from haul.models.export import Contents, Export
 from haul.models.ledger import FileState, RunRecord, RunState
-from haul.models.work import JobStatus
+from haul.models.load import Load
+from haul.models.work import JobStatus, Work
 from haul.ports import ExecutionState
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
@@ -51,12 +52,12 @@ class Progress:
     bytes_planned: int | None = None
 
     @property
-    def export(self) -> Export | None:
-        return self.record.export if self.record else None
+    def work(self) -> Work | None:
+        return self.record.work if self.record else None
 
     @property
     def files_planned(self) -> int | None:
-        return self.export.plan.files if self.export and self.export.plan else None
+        return self.work.files_planned if self.work else None
 
     @property
     def outcome(self) -> Outcome | None:
@@ -73,7 +74,7 @@ class Progress:
 
     @property
     def bytes_per_second(self) -> float | None:
-        begun = self.export.job.finished_seen_at if self.export else None
+        begun = self.work.job.finished_seen_at if self.work else None
         seconds = (self.at - begun).total_seconds() if begun else 0.0
         return self.bytes_landed / seconds if self.bytes_landed and seconds > 1 else None
 
@@ -162,7 +163,7 @@ class _Looking:
 
     def _count_landed(self, record: RunRecord) -> None:
         ledger = self.deployment.ledger()
-        result = record.export.job.result_id if record.export else None
+        result = record.work.job.result_id if record.work else None
         for key in self.deployment.store.keys(keys.files(record.pipeline, record.run_id)):
             if key in self.landed:
                 continue
@@ -171,7 +172,7 @@ class _Looking:
                 self.landed[key] = file.landed.bytes
 
     def _bytes_planned(self, record: RunRecord) -> int | None:
-        plan = record.export.plan if record.export else None
+        plan = record.work.plan if isinstance(record.work, Export) else None
         if plan is None:
             return None
         if plan.contents_key not in self.planned:
@@ -196,14 +197,14 @@ class Step:
 
 def steps(progress: Progress, now: datetime) -> list[Step]:
     """The stages of a run, and where it stands."""
-    record, export = progress.record, progress.export
-    if record is None or export is None:
+    record, work = progress.record, progress.work
+    if record is None or work is None:
         begun = "starting" if record is None else "resolving the request"
         return [Step("submitted", "going on", begun)]
     found = [
-        Step("submitted", "done" if _has_job(export) else "going on", _submitted(export)),
-        Step("vendor ready", *_waited(export, now)),
-        Step("download", *_downloaded(progress)),
+        Step("submitted", "done" if _has_job(work) else "going on", _submitted(work)),
+        Step("vendor ready", *_waited(work, now)),
+        *([] if isinstance(work, Load) else [Step("download", *_downloaded(progress))]),
         Step("publish", *_published(record)),
     ]
     ended_badly = record.state is RunState.ABANDONED
@@ -215,37 +216,37 @@ def steps(progress: Progress, now: datetime) -> list[Step]:
     return [*found[:failing], Step(found[failing].name, "failed", found[failing].text)]
 
 
-def _has_job(export: Export) -> bool:
-    return bool(export.job.id or export.job.result_id)
+def _has_job(work: Work) -> bool:
+    return bool(work.job.id or work.job.result_id)
 
 
-def _submitted(export: Export) -> str:
-    job = export.job
+def _submitted(work: Work) -> str:
+    job = work.job
     if job.in_doubt:
         return "in doubt: the reply was lost, and the job is looked for"
-    if not _has_job(export):
+    if not _has_job(work):
         return ""
     what = f"job {words.short(job.id)}" if job.id else f"result {words.short(job.result_id or '')}"
     at = f"  {job.submitted_at:%H:%M:%S}" if job.submitted_at else ""
     return f"{what}{at}{', adopted' if job.adopted else ''}"
 
 
-def _waited(export: Export, now: datetime) -> tuple[Literal["to come", "going on", "done"], str]:
-    job = export.job
-    polls = words.count(export.polls, "poll")
-    if export.status is JobStatus.SUCCEEDED:
-        took = words.span((job.finished_seen_at or now) - (job.submitted_at or export.started_at))
-        return "done", "at once" if job.adopted and not export.polls else f"{took}, {polls}"
-    if not _has_job(export):
+def _waited(work: Work, now: datetime) -> tuple[Literal["to come", "going on", "done"], str]:
+    job = work.job
+    polls = words.count(work.polls, "poll")
+    if work.status is JobStatus.SUCCEEDED:
+        took = words.span((job.finished_seen_at or now) - (job.submitted_at or work.started_at))
+        return "done", "at once" if job.adopted and not work.polls else f"{took}, {polls}"
+    if not _has_job(work):
         return "to come", ""
-    trouble = f", {words.count(export.failed_polls, 'poll')} unanswered" if export.failed_polls else ""
-    said = f"   {export.progress}" if export.progress else ""
-    return "going on", f"{words.span(export.elapsed(now))}, {polls}{trouble}{said}"
+    trouble = f", {words.count(work.failed_polls, 'poll')} unanswered" if work.failed_polls else ""
+    said = f"   {work.progress}" if work.progress else ""
+    return "going on", f"{words.span(work.elapsed(now))}, {polls}{trouble}{said}"
 
 
 def _downloaded(progress: Progress) -> tuple[Literal["to come", "going on", "done"], str]:
     record, planned = progress.record, progress.files_planned
-    if record is None or progress.export is None or progress.export.status is not JobStatus.SUCCEEDED:
+    if record is None or progress.work is None or progress.work.status is not JobStatus.SUCCEEDED:
         return "to come", ""
     if planned is None:
         return "going on", "listing files"
@@ -273,19 +274,19 @@ _MARKS = {"to come": ("·", "dim"), "done": ("✓", "green"), "failed": ("✗", 
 
 
 def headline(progress: Progress) -> Text:
-    record, export = progress.record, progress.export
+    record, work = progress.record, progress.work
     if record is None:
         return Text("run not known yet", style="dim")
     line = Text.assemble("run ", (record.run_id, "bold"), f"   {record.pipeline}")
-    if export and (export.watermark.to or export.watermark.from_):
-        line.append(f"   {versions(export)}")
+    if work and (work.watermark.to or work.watermark.from_):
+        line.append(f"   {versions(work)}")
     if record.attempt > 1:
         line.append(f"   attempt {record.attempt}")
     return line
 
 
-def versions(export: Export) -> str:
-    mark = export.watermark
+def versions(work: Work) -> str:
+    mark = work.watermark
     return f"{mark.from_} -> {mark.to}" if mark.from_ else str(mark.to or "")
 
 
@@ -310,16 +311,16 @@ def ending(progress: Progress, environment: str) -> list[Text]:
     if record.error:
         line.append(f"  {record.error.name}\n  {record.error.message}\n  More: haul show {record.run_id}")
         line.append(f" --env {environment}")
-    elif outcome is Outcome.JOINED and record.export:
-        line.append(f"  run {record.export.joined} does exactly this")
-    elif record.export and record.export.message:
-        line.append(f"  {record.export.message}")
+    elif outcome is Outcome.JOINED and record.work:
+        line.append(f"  run {record.work.joined} does exactly this")
+    elif record.work and record.work.message:
+        line.append(f"  {record.work.message}")
     elif record.ended_at:
         line.append(f"  after {words.span(record.ended_at - record.started_at)}")
-    manifest = record.export.manifest if record.export else None
+    manifest = record.work.manifest if record.work else None
     if manifest and record.state is RunState.PUBLISHED:
         line.append(f"\n  manifest {manifest}")
-    warnings = record.export.warnings if record.export else []
+    warnings = record.work.warnings if record.work else []
     return [line, *(Text(f"  Warning: {warning}", style="yellow") for warning in warnings)]
 
 
@@ -373,7 +374,7 @@ def _show_lines(snapshots: Iterable[Progress], console: Console, clock: Callable
     headed = False
     for progress in snapshots:
         now = clock()
-        if progress.export and not headed:
+        if progress.work and not headed:
             console.print(headline(progress), soft_wrap=True)
             headed = True
         for step in steps(progress, now):

@@ -7,18 +7,18 @@ from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from haul import wiring
-from haul.models.export import Export
+from haul.models.ledger import AnyWork
 from haul.observability import logger, metrics
 
 
 @logger.inject_lambda_context(correlation_id_path="run_id", clear_state=True)
 @metrics.log_metrics
-@event_parser(model=Export)
-def lambda_handler(export: Export, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
-    record = wiring.ledger().run(export.pipeline, export.run_id)
-    if record and record.execution == export.execution:
+@event_parser(model=AnyWork)
+def lambda_handler(work: AnyWork, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+    record = wiring.ledger().run(work.pipeline, work.run_id)
+    if record and record.execution == work.execution:
         wiring.endings().settle(record, now=wiring.now())
         metrics.add_dimension(name="outcome", value=str(record.outcome))
         metrics.add_metric("RunsEnded", MetricUnit.Count, 1)
-    logger.info("run told", outcome=export.outcome, joined=export.joined)
+    logger.info("run told", outcome=work.outcome, joined=work.joined)
     return {}

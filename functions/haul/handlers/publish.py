@@ -6,15 +6,15 @@ from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from haul import publishing, wiring
-from haul.models.export import Export
+from haul.models.ledger import AnyWork
 from haul.observability import logger
 
 
 @logger.inject_lambda_context(correlation_id_path="run_id", clear_state=True)
-@event_parser(model=Export)
-def lambda_handler(export: Export, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+@event_parser(model=AnyWork)
+def lambda_handler(work: AnyWork, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     published = publishing.publish(
-        export,
+        work,
         ledger=wiring.ledger(),
         landing=wiring.landing(),
         site=wiring.site(),

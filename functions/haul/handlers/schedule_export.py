@@ -1,6 +1,5 @@
 """State "Schedule export": from a trigger to a run with a job, or to the reason why there is nothing to do."""
 
-from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -14,7 +13,7 @@ from haul.ports import Execution
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
-    execution = Execution(event["execution"]["id"], datetime.fromisoformat(event["execution"]["started_at"]))
+    execution = Execution.read(event["execution"])
     logger.append_keys(execution=execution.id, pipeline=event["event"].get("pipeline"))
     export = exports.schedule(
         event["event"],

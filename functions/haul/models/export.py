@@ -36,6 +36,10 @@ class Export(Work):
     link: bool = False
     plan: PlanRef | None = None
 
+    @property
+    def files_planned(self) -> int | None:
+        return self.plan.files if self.plan else None
+
     def follows(self) -> str | None:
         """The version that must be the published one for this delta to fit; None where a person named the base."""
         asked = self.mode == "delta" and "@last-published" in self.request_as_given.values()

@@ -1,13 +1,18 @@
 """The ledger's documents; `haul.ledger` says what each decides."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from haul.models.base import Document, Duration, Instant
 from haul.models.event import Outcome
 from haul.models.export import Export
 from haul.models.landed import LandedFile, Progress
+from haul.models.load import Load
 from haul.models.work import ErrorRecord
+
+type AnyWork = Annotated[Export | Load, Field(discriminator="kind")]
 
 
 class LedgerDocument(Document):
@@ -51,7 +56,7 @@ class RunRecord(LedgerDocument):
     started_at: Instant
     ended_at: Instant | None = None
     event: dict[str, Any] = {}
-    export: Export | None = None
+    work: AnyWork | None = None
     next_poll_at: Instant | None = None
     outcome: Outcome | None = None
     error: ErrorRecord | None = None
@@ -188,4 +193,3 @@ class Draft(LedgerDocument):
     version_created_at: Instant | None = None
     waited_seconds: float | None = None
     schemas: dict[str, str] = {}
-    kind: Literal["export", "load"] = "export"

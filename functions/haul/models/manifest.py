@@ -1,13 +1,14 @@
 """The manifest: the document that publishes a run. Created once, never rewritten."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from haul.models.base import Document, Instant
-from haul.models.event import Outcome, Trigger
+from haul.models.event import Outcome, S3Object, Source, Trigger
 from haul.models.export import Dataset
 from haul.models.landed import LandedFile
+from haul.models.load import LoadItem
 from haul.models.work import Job, Watermark
 
 
@@ -74,7 +75,7 @@ class RunFacts(Document):
 
     started_at: Instant
     waited_s: int
-    downloaded_s: int
+    downloaded_s: int | None = None
     polls: int
     attempts: int
     executions: list[str]
@@ -100,10 +101,10 @@ class CostEstimate(Document):
 
 
 class Manifest(Document):
-    """One delivery, complete and verified."""
+    """What the manifests of exports and loads both say."""
 
     version: Literal[1] = 1
-    kind: Literal["export", "load"] = "export"
+    kind: str
     outcome: Outcome
     warnings: list[str] = []
     pipeline: str
@@ -115,16 +116,55 @@ class Manifest(Document):
     vendor: Vendor
     request: dict[str, Any]
     request_as_given: dict[str, Any]
-    mode: Literal["full", "delta"]
     watermark: Watermark
     job: Job
+    evidence: list[Evidence] = []
+    classification: str | None = None
+    run: RunFacts
+    cost_estimate: CostEstimate
+
+
+class ExportManifest(Manifest):
+    """One delivery of files, complete and verified."""
+
+    kind: Literal["export"] = "export"
+    mode: Literal["full", "delta"]
     totals: Totals
     datasets: list[ManifestDataset]
     tables_added: list[str] = []
     tables_dropped: list[str] = []
-    evidence: list[Evidence] = []
-    classification: str | None = None
     expires_on: str | None = None
-    run: RunFacts
     freshness: Freshness
-    cost_estimate: CostEstimate
+
+
+class LoadTotals(Document):
+    """How many parts of a load went well; `records` is what the vendor took in, where it counts."""
+
+    succeeded: int
+    failed: int
+    records: int | None = None
+
+
+class LoadManifest(Manifest):
+    """What the vendor took in, or made of what it had, part by part.
+
+    `source` is what started the run, `objects` the object versions that were sent. Where `items` would be too long,
+    they are in the document at `items_uri`.
+    """
+
+    kind: Literal["load"] = "load"
+    source: Source | None = None
+    objects: list[S3Object] = []
+    items: list[LoadItem]
+    items_uri: str | None = None
+    totals: LoadTotals
+
+
+type AnyManifest = Annotated[ExportManifest | LoadManifest, Field(discriminator="kind")]
+
+_EITHER: TypeAdapter[ExportManifest | LoadManifest] = TypeAdapter(AnyManifest)
+
+
+def read_manifest(document: Any) -> ExportManifest | LoadManifest:
+    """Make a manifest of JSON text or of the document that it stands for."""
+    return _EITHER.validate_json(document) if isinstance(document, str | bytes) else _EITHER.validate_python(document)

@@ -65,6 +65,9 @@ class ManifestArrival(Written):
     outcomes: Annotated[
         list[Outcome], Field(description="of the upstream run; others end NOTHING_NEW", min_length=1)
     ] = [Outcome.SUCCEEDED]
+    dataset: Annotated[
+        str | None, Field(description="which dataset of the manifest a load sends; needed where it has several")
+    ] = None
 
 
 class When(Written):

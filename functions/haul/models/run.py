@@ -15,6 +15,7 @@ class Run(Document):
     """
 
     version: Literal[1] = 1
+    kind: Literal["export", "load"] | None = None
     pipeline: str
     environment: str
     run_id: str

@@ -114,6 +114,11 @@ class Work(Document):
     evidence: list[str] = []
     retries: int = 0
 
+    @property
+    def files_planned(self) -> int | None:
+        """How many files the run brings; None where it brings none, or that is not known yet."""
+        return None
+
     def elapsed(self, now: datetime) -> float:
         """Seconds since the job was submitted, or since this attempt began where that is not known."""
         return max(0.0, (now - (self.job.submitted_at or self.started_at)).total_seconds())

@@ -73,7 +73,8 @@ class WorldFlow:
     sent: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
-    def start(self, event: Mapping[str, Any], *, name: str) -> str:
+    def start(self, event: Mapping[str, Any], *, kind: str, name: str) -> str:
+        assert kind == "export"
         assert len(name) <= 80
         self.sent.append(json.loads(json.dumps(event)))
         execution = self.world._execute(dict(event))

@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 from rich.console import Console
 
+from haul.attempts import read_start
 from haul.cli import running, watching
 from haul.cli.watching import Progress
 from haul.errors import LedgerBusyError
-from haul.exports import read_start
 from haul.models.event import Outcome
 from haul.models.ledger import RunRecord
 from tests.unit.cli.conftest import Haul

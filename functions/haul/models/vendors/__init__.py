@@ -6,6 +6,7 @@ else names a vendor here, so a new vendor is a new module.
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,6 +81,13 @@ def action_of(event: Event) -> Action:
     if event.action not in known:
         raise InvalidEventError(f'action: "{event.action}" is unknown to {event.vendor}{nearest(event.action, known)}')
     return known[event.action]
+
+
+def kind_of(event: Mapping[str, Any]) -> Literal["export", "load"]:
+    """Whose flow an event is; one that does not name a known action is the export flow's to refuse."""
+    vendor, action = event.get("vendor"), event.get("action")
+    known = actions(vendor) if isinstance(vendor, str) and vendor in names() else {}
+    return known[action].kind if action in known else "export"
 
 
 def checked(event: Event, *, at: str = "") -> Event:
