@@ -8,6 +8,7 @@ python -m tests.bench --docs          the generated parts alone, from results.js
 import argparse
 import json
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -236,6 +237,8 @@ def _machine() -> dict[str, Any]:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers end with their blocks
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="the main ratios within three minutes")
     parser.add_argument("--docs", action="store_true", help="only write the page anew from results.json")

@@ -1,7 +1,8 @@
 """One download in a fresh interpreter: lands a URL in a bucket and prints what that took, as JSON.
 
-    python -m tests.bench.client [--verify full|length] [--sha256] URL S3_ENDPOINT [KEY]
+    python -m tests.bench.client [--verify full|length] [--sha256] [--ranges N] URL S3_ENDPOINT [KEY]
 
+Without `--ranges` the vendor is not asked for any: the file is buffered part by part, as of a vendor that has none.
 Memory is what the process grew by after everything was imported and the client made.
 """
 
@@ -41,7 +42,7 @@ def main(asked: argparse.Namespace) -> None:
     before, began, cpu = peak_bytes(), time.monotonic(), time.process_time()
 
     landed = land_file(
-        lambda: DownloadSource(asked.url, {}, urlsplit(asked.url).netloc),
+        lambda: DownloadSource(asked.url, {}, urlsplit(asked.url).netloc, honours_range=asked.ranges > 0),
         S3Landing("landing", client),
         asked.key,
         file=RemoteFile(dataset="flights", name=_NAME, part=0, vendor_file_id=1, vendor_name=_NAME),
@@ -52,6 +53,7 @@ def main(asked: argparse.Namespace) -> None:
         ),
         verify=asked.verify,
         sha256=asked.sha256,
+        ranges=asked.ranges,
     )
 
     print(
@@ -72,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--verify", choices=["full", "length"], default="length")
     parser.add_argument("--sha256", action="store_true")
+    parser.add_argument("--ranges", type=int, default=0)
     parser.add_argument("url")
     parser.add_argument("endpoint")
     parser.add_argument("key", nargs="?", default=f"raw/{_NAME}")

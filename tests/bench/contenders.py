@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from haul.transfer.upload import PART_BYTES
+from haul.transfer.ranges import STREAMED_PART_BYTES
 from tests.bench import servers, tools
 
 _OTHERS = Path(__file__).parent / "others.py"
@@ -84,24 +84,27 @@ def _shell(script: str, *arguments: str | Path) -> list[str]:
 
 
 FLOOR = "curl GET + curl PUT"
-OURS = "ours, length alone"
-OURS_FULL = "ours, verified in full"
-OURS_SHA256 = "ours, length and SHA-256"
+OURS = "Haul, streamed"
+OURS_BUFFERED = "Haul, buffered"
+OURS_FULL = "Haul, streamed, verified in full"
+OURS_SHA256 = "Haul, streamed, SHA-256"
 BOTO3 = "boto3 upload_fileobj"
 CONTENT = "requests.content + put_object"
 AIRBYTE = "Airbyte CDK, gzip and CSV, stores nothing"
 CURL_GET = "curl GET, one connection"
 RCLONE = "rclone copyurl"
-RANGES: dict[int, str] = {}
+RANGES = {2: "Haul, 2 ranges", 4: "Haul, 4 ranges"}
 """How many connections to one file, and who is called that."""
 
-OUR_PART_BYTES = PART_BYTES
+OUR_PART_BYTES = STREAMED_PART_BYTES
 
 ALL = [
     Contender(FLOOR, _curl, signs=False),
-    Contender(OURS, ours()),
-    Contender(OURS_FULL, ours("--verify", "full"), part=0.4),
-    Contender(OURS_SHA256, ours("--sha256")),
+    Contender(OURS, ours("--ranges", "1")),
+    Contender(OURS_BUFFERED, ours()),
+    Contender(OURS_FULL, ours("--ranges", "1", "--verify", "full"), part=0.4),
+    Contender(OURS_SHA256, ours("--ranges", "1", "--sha256")),
+    *(Contender(name, ours("--ranges", str(ranges))) for ranges, name in RANGES.items()),
     Contender(BOTO3, other("upload_fileobj")),
     Contender("boto3 upload_fileobj, tuned", other("upload_fileobj_tuned")),
     Contender(CONTENT, other("put_object")),
@@ -111,5 +114,8 @@ ALL = [
     Contender(AIRBYTE, other("airbyte"), part=0.03, stores=False),
 ]
 BY_NAME = {contender.name: contender for contender in ALL}
-THROTTLED = [Contender(CURL_GET, _curl_get, stores=False, signs=False), BY_NAME[OURS], BY_NAME[BOTO3], BY_NAME[RCLONE]]
-QUICK = [BY_NAME[name] for name in (FLOOR, OURS, BOTO3)]
+THROTTLED = [
+    Contender(CURL_GET, _curl_get, stores=False, signs=False),
+    *(BY_NAME[name] for name in (OURS, OURS_BUFFERED, *RANGES.values(), BOTO3, RCLONE)),
+]
+QUICK = [BY_NAME[name] for name in (FLOOR, OURS, OURS_BUFFERED, BOTO3)]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from haul.transfer.upload import PART_BYTES
 from tests.bench import contenders, imports
 from tests.bench.measuring import Spread
 from tests.bench.moving import Result
@@ -51,19 +52,19 @@ def _goal(what: str, limit: float, spread: Spread, **more: object) -> Goal:
 def of_moves(results: Sequence[Result]) -> list[Goal]:
     """What the plain setting says of CPU and price; what did not run says nothing."""
     ran = {result.contender: result.cpu_per_gb() for result in results if not result.skipped and result.moves}
+    ways = {contenders.OURS: contenders.OUR_PART_BYTES, contenders.OURS_BUFFERED: PART_BYTES}
+    floor, boto3 = ran.get(contenders.FLOOR), ran.get(contenders.BOTO3)
     goals = []
-    if not ran.get(contenders.OURS):
-        return []
-    ours = ran[contenders.OURS]
-    if floor := ran.get(contenders.FLOOR):
-        goals.append(_goal("CPU of a download, against curl GET + curl PUT", 1.3, ratio(ours, floor)))
-    if boto3 := ran.get(contenders.BOTO3):
-        goals.append(_goal("CPU of a download, against boto3 upload_fileobj", 0.70, ratio(ours, boto3)))
-        prices = ratio(
-            [price_per_tb(cpu, contenders.OUR_PART_BYTES) for cpu in ours],
-            [price_per_tb(cpu, 8 << 20) for cpu in boto3],
-        )
-        goals.append(_goal("list price of a terabyte landed, against boto3 upload_fileobj", 0.35, prices))
+    for way, part_bytes in ways.items():
+        cpu = ran.get(way)
+        if cpu and floor:
+            goals.append(_goal(f"CPU: {way}, against curl GET + curl PUT", 1.3, ratio(cpu, floor)))
+        if cpu and boto3:
+            goals.append(_goal(f"CPU: {way}, against boto3 upload_fileobj", 0.70, ratio(cpu, boto3)))
+            prices = ratio(
+                [price_per_tb(one, part_bytes) for one in cpu], [price_per_tb(one, 8 << 20) for one in boto3]
+            )
+            goals.append(_goal(f"list price landed: {way}, against boto3 upload_fileobj", 0.35, prices))
     return goals
 
 

@@ -165,6 +165,7 @@ def _move(
     with ExitStack() as after:
         after.callback(servers.forget, at)
         took = run(contender.command(move), environment, group=group)
+        servers.collect(at)
         if contender.stores and not servers.is_stored(at, key, source):
             raise FailedError("what was stored is not what was to be moved")
     return took

@@ -1,4 +1,4 @@
-"""The two ends of a move, on 127.0.0.1 and with TLS: nginx as the vendor and as a store, rclone as a real S3."""
+"""The two ends of a move, on 127.0.0.1 and with TLS: nginx as vendor and as store, rclone as a real S3."""
 
 import contextlib
 import os
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import tools
+from tests.bench.measuring import FailedError
 from tests.bench.tools import MissingError
 
 BUCKET = "landing"
@@ -31,7 +32,8 @@ http {{
     keepalive_requests 100000;
     client_max_body_size 0;
     client_body_buffer_size 1m;
-    client_body_temp_path {folder}/body;
+    client_body_temp_path {folder}/bodies;
+    log_format kept "$request_body_file $uri $arg_partNumber $framing";
     proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     ssl_protocols TLSv1.2 TLSv1.3;
@@ -47,14 +49,18 @@ http {{
         root {files};
         location /slow/ {{ limit_rate {slow}; alias {files}/; }}
         location /{bucket}/ {{
-            root {store};
-            add_header ETag '"1"' always;
             default_type application/xml;
             if ($request_method = POST) {{ return 200 $answer; }}
-            rewrite ^ $uri.part$arg_partNumber$framing break;
-            dav_methods PUT;
-            create_full_put_path on;
+            client_body_in_file_only on;
+            access_log {folder}/kept.log kept;
+            proxy_pass_request_body off;
+            proxy_set_header Content-Length "";
+            proxy_pass http://unix:{folder}/stored.sock:/;
         }}
+    }}
+    server {{
+        listen unix:{folder}/stored.sock;
+        location / {{ add_header ETag '"1"'; return 200; }}
     }}
 }}
 """
@@ -118,7 +124,6 @@ def nginx(at: Place, name: str) -> Iterator[str]:
         user="user root;" if os.geteuid() == 0 else "",
         folder=folder,
         files=at.files,
-        store=at.store,
         certificate=at.certificate,
         port=port,
         bucket=BUCKET,
@@ -180,8 +185,27 @@ def _free_port() -> int:
 
 def forget(at: Place) -> None:
     """Empty the store for the next run."""
+    for body in at.folder.glob("*/bodies/*"):
+        body.unlink()
     shutil.rmtree(at.store / BUCKET)
     (at.store / BUCKET).mkdir()
+
+
+def collect(at: Place) -> None:
+    """Give the bodies that nginx kept the names of their objects and parts. It logs each after its answer is sent."""
+    for folder in at.folder.glob("*/bodies"):
+        log = folder.parent / "kept.log"
+        deadline = time.monotonic() + 10
+        while len(lines := log.read_text().splitlines() if log.exists() else []) < len(list(folder.iterdir())):
+            if time.monotonic() > deadline:
+                raise FailedError("the store has bodies that nobody finished sending")
+            time.sleep(0.01)
+        for line in lines:
+            body, key, number, framing = ("" if field == "-" else field for field in line.split(" "))
+            if body:
+                Path(body).rename(at.store / f"{key.removeprefix('/')}.part{number}{framing}")
+        if log.exists():
+            os.truncate(log, 0)
 
 
 def is_stored(at: Place, key: str, source: Path) -> bool:
