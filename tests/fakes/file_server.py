@@ -25,6 +25,7 @@ class Reply:
         announced: the Content-Length, where it is not the body's.
         ending: how the connection ends after the body: `clean`, `cut` (closed without the last chunk), `reset`
             (as a crashed peer would), `stall` (nothing more comes until the client leaves).
+        answer: makes the reply that is sent out of the request, in place of this one.
     """
 
     body: bytes | Callable[[], Iterable[bytes]] = b""
@@ -34,6 +35,7 @@ class Reply:
     announced: int | None = None
     ending: Ending = "clean"
     before: Callable[[], None] = lambda: None
+    answer: "Callable[[Request], Reply] | None" = None
 
     def pieces(self) -> Iterable[bytes]:
         return self.body() if callable(self.body) else [self.body]
@@ -101,8 +103,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         files = self.server.files
-        files.requests.append(Request(self.path, {name.lower(): value for name, value in self.headers.items()}))
+        request = Request(self.path, {name.lower(): value for name, value in self.headers.items()})
+        files.requests.append(request)
         reply = files.next(self.path)
+        reply = reply.answer(request) if reply.answer else reply
         reply.before()
         with contextlib.suppress(OSError):
             self._send(reply)

@@ -67,6 +67,7 @@ class FakeLanding:
         data = bytes(body)
         _check(key, data, checksum)
         self._open(key, upload_id).parts[number] = data
+        self.on_part(number)
         return _part(number, data)
 
     def sender(self) -> "_Sender":

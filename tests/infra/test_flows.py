@@ -136,19 +136,34 @@ def test_a_child_never_fails_and_says_nothing(flow: State) -> None:
     assert "ResultWriter" not in flow["States"]["Download files"]
 
 
+def test_a_child_downloads_again_while_files_are_left_but_not_for_ever(flow: State) -> None:
+    child = flow["States"]["Download files"]["ItemProcessor"]["States"]
+
+    choice = child["Unfinished?"]
+
+    assert child["Download"]["Next"] == "Unfinished?"
+    assert choice["Choices"] == [
+        {
+            "And": [{"Variable": "$.turn", "IsPresent": True}, {"Variable": "$.turn", "NumericLessThan": 2_000}],
+            "Next": "Download",
+        }
+    ]
+    assert choice["Default"] == "Recorded elsewhere"
+
+
 def test_a_child_is_given_a_download_made_of_the_export(flow: State) -> None:
     selector = flow["States"]["Download files"]["ItemSelector"]
     given = {name.removesuffix(".$"): path for name, path in selector.items()}
 
-    assert set(given) == set(Download.model_fields)
+    assert set(given) == set(Download.model_fields) - {"turn"}
     assert given.pop("item") == "$$.Map.Item.Value"
     assert given == {name: f"$.{name}" for name in given}
     assert set(given) <= set(Export.model_fields)
 
 
 def test_paths_of_the_flow_are_fields_of_the_export(flow: State) -> None:
-    """But for what a state adds by itself, and what Abandon answers."""
-    added = {"error", "abandon_error", "published", "cause"}
+    """But for what a state adds by itself, and what Abandon and Download answer."""
+    added = {"error", "abandon_error", "published", "cause", "turn"}
     paths = set(re.findall(r'"\$\.([a-z_]+)', json.dumps(flow)))
 
     assert paths

@@ -37,7 +37,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     "DownloadFiles": {
         **LEDGER,
         **SECRETS,
-        "raw/*": {*READ_WRITE, "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"},
+        "raw/*": {*READ_WRITE, "s3:GetObjectVersion", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"},
     },
     "StartLoad": {
         **LEDGER,
