@@ -33,7 +33,14 @@ PLAIN = "nginx to nginx"
 REAL = "nginx to rclone serve s3"
 SLOW = "25 MB/s a connection"
 QUOTA = "0.29 vCPU"
-SIZED = (contenders.OURS, contenders.OURS_FULL, contenders.BOTO3, contenders.CONTENT, contenders.RCLONE)
+SIZED = (
+    contenders.OURS,
+    contenders.OURS_BUFFERED,
+    contenders.OURS_FULL,
+    contenders.BOTO3,
+    contenders.CONTENT,
+    contenders.RCLONE,
+)
 
 
 def say(what: str) -> None:
@@ -52,7 +59,7 @@ def full() -> int:
         except MissingError as missing:
             found.skip(REAL, "everything", missing)
         slow = found.compare(
-            at, SLOW, contenders.THROTTLED, vendor=f"{vendor}/slow", sink=sink, megabytes=200, rounds=3
+            at, SLOW, contenders.THROTTLED, vendor=f"{vendor}/slow", sink=sink, megabytes=300, rounds=3
         )
         try:
             group = open_until_the_end.enter_context(limited(SMALL_LAMBDA))

@@ -61,7 +61,7 @@ def airbyte() -> Score:
     score = Score()
     cases = _cases()
     with file_server() as server:
-        urls = [server.put(f"/{number}", case.reply) for number, case in enumerate(cases)]
+        urls = [server.put(f"/{number}", case.served(ranged=False)) for number, case in enumerate(cases)]
         done = subprocess.run(
             [tools.tools().python, _READER, str(_PATIENCE.stall), *urls],
             check=True,
@@ -80,7 +80,7 @@ def _cases() -> Sequence[Case]:
 
 
 def _land(case: Case, server: FileServer) -> int | None:
-    url = server.put("/f", case.reply)
+    url = server.put("/f", case.served(ranged=False))
     try:
         return land_file(
             lambda: DownloadSource(url, {}, urlsplit(url).netloc),

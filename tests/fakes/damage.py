@@ -1,7 +1,8 @@
 """Files as vendors break them, and good ones that look odd: one `Case` per kind, served by `file_server`.
 
 Every case is made from good files by its own function, so that a kind says what was done to them. The vendor's list
-and the reply's framing belong to a case: what cannot be told from bytes alone is told by lengths.
+and the reply's framing belong to a case: what cannot be told from bytes alone is told by lengths. A case can be served
+by a vendor that honours ranges too, and some are about nothing else.
 """
 
 import bz2
@@ -21,7 +22,8 @@ from haul.errors import (
     UnexpectedResponseError,
 )
 from haul.models.export import Column, Dataset, RemoteFile
-from tests.fakes.file_server import Reply
+from tests.fakes.file_server import Reply, Request
+from tests.fakes.ranged_file import RangedFile
 
 COLUMNS = ("id", "name", "note", "_DiffAction_")
 ROWS = 3_000
@@ -61,6 +63,7 @@ class Case:
         error: how it is refused, None for a good file.
         listed: the size by the vendor's list, None where that tells none.
         rows: how many a good file has.
+        answer: makes what answers the requests, of a case that is about ranges; a good one serves the body of `reply`.
     """
 
     kind: str
@@ -68,6 +71,7 @@ class Case:
     error: type[HaulError] | None = None
     listed: int | None = None
     rows: int | None = None
+    answer: Callable[[], Callable[[Request], Reply]] | None = None
 
     @property
     def good(self) -> bool:
@@ -76,6 +80,13 @@ class Case:
     @property
     def body(self) -> bytes:
         return b"".join(self.reply.pieces())
+
+    def served(self, *, ranged: bool) -> Reply:
+        """What to put on a server, which is asked for ranges if `ranged`; anew for every download."""
+        if self.answer:
+            return Reply(answer=self.answer())
+        plain = self.reply == Reply(self.reply.body, headers=self.reply.headers)
+        return Reply(answer=RangedFile(self.body)) if ranged and plain else self.reply
 
     @property
     def file(self) -> RemoteFile:
@@ -91,7 +102,7 @@ DATASET = Dataset(
 
 def damaged() -> list[Case]:
     """Everything that must not land."""
-    return [*_cut(), *_changed(), *_misframed(), *_messages(), *_contents()]
+    return [*_cut(), *_changed(), *_misframed(), *_messages(), *_contents(), *_changing()]
 
 
 def odd() -> list[Case]:
@@ -132,6 +143,7 @@ def odd() -> list[Case]:
         Case("a reply that says it is a page", Reply(GZIP, headers={"Content-Type": "text/html"}), rows=ROWS),
         Case("unpacked on its way", Reply(CSV), rows=ROWS),
         Case("the size that the vendor's list says", Reply(GZIP, framing="chunked"), listed=len(GZIP), rows=ROWS),
+        *_ranged(),
     ]
 
 
@@ -208,7 +220,6 @@ def _misframed() -> list[Case]:
         Case("a connection reset", Reply(half, announced=len(GZIP), ending="reset"), TruncatedFileError),
         Case("a connection that falls silent", Reply(half, announced=len(GZIP), ending="stall"), TruncatedFileError),
         Case("a part that nobody asked for", _part(half), UnexpectedResponseError),
-        Case("all of it as a part that nobody asked for", _part(GZIP), UnexpectedResponseError),
         Case("longer than the vendor's list says", Reply(PAIR), CorruptFileError, listed=len(PAIR) - 1),
         Case(
             "shorter than the vendor's list says",
@@ -249,6 +260,49 @@ def _contents() -> list[Case]:
             "an action that there is not", gzip.compress(_HEADER + b"1,a,b,+\n" * 99 + b"1,a,b,x\n"), CorruptFileError
         ),
     ]
+
+
+def _ranged() -> list[Case]:
+    """What vendors make of a range that they are asked for; the file is good."""
+    stops = [None, Reply(GZIP, headers={"ETag": '"v1"'})]
+    kinds: dict[str, Callable[[], RangedFile]] = {
+        "ranges ignored": lambda: RangedFile(GZIP, honesty="ignores"),
+        "ranges shorter than asked": lambda: RangedFile(GZIP, longest=3_000),
+        "another range than asked": lambda: RangedFile(GZIP, honesty="shifts"),
+        "a range in several parts": lambda: RangedFile(GZIP, honesty="multipart"),
+        "a range of a file of unknown size": lambda: RangedFile(GZIP, honesty="no length"),
+        "ranges without a validator": lambda: RangedFile(GZIP, validators={}),
+        "ranges with a weak validator": lambda: RangedFile(GZIP, validators={"ETag": 'W/"v1"'}),
+        "ranges honoured once": lambda: RangedFile(GZIP, longest=30_000, instead=list(stops)),
+    }
+    return [Case(kind, Reply(GZIP), rows=ROWS, answer=answer) for kind, answer in kinds.items()]
+
+
+def _changing() -> list[Case]:
+    """A file that is replaced after its first reply broke off."""
+    newer = gzip.compress(CSV.swapcase(), compresslevel=0, mtime=0)
+    changed: dict[str, Callable[[], Callable[[Request], Reply]]] = {
+        "another version between two ranges": lambda: _after_one(
+            RangedFile(STORED, cuts=[30_000]), RangedFile(newer, validators={"ETag": '"v2"'})
+        ),
+        "a longer version between two ranges": lambda: _after_one(
+            RangedFile(STORED, cuts=[30_000]), RangedFile(STORED + SECOND)
+        ),
+        "another version under the same validator": lambda: _after_one(
+            RangedFile(STORED, cuts=[30_000]), RangedFile(newer)
+        ),
+        "ranges that break off again and again": lambda: RangedFile(GZIP, cuts=[3_000] * 200),
+    }
+    return [Case(kind, Reply(STORED), DamagedFileError, answer=answer) for kind, answer in changed.items()]
+
+
+def _after_one(first: RangedFile, then: RangedFile) -> Callable[[Request], Reply]:
+    files = iter([first])
+
+    def answer(request: Request) -> Reply:
+        return next(files, then)(request)
+
+    return answer
 
 
 def _part(body: bytes) -> Reply:

@@ -1,6 +1,7 @@
 """Everything that vendors have been seen to break, a case a kind: nothing damaged lands, nothing good is refused."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,12 +16,27 @@ from tests.fakes.file_server import FileServer, file_server
 from tests.fakes.landing import FakeLanding
 
 KEY = f"raw/people/Employee/run_id=r1/{damage.NAME}"
-PATIENCE = Patience(connect=2, stall=0.3)
-TUNINGS = {
-    "many parts": Tuning(read_bytes=4_096, part_bytes=10_000, patience=PATIENCE),
-    "one request": Tuning(patience=PATIENCE),
+PLAIN = Tuning(patience=Patience(connect=2, stall=0.3), pause=lambda _: None)
+SMALL = replace(PLAIN, read_bytes=4_096, part_bytes=10_000, streamed_part_bytes=10_000)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a file is moved: `ranges` is over how many connections, 0 of a vendor that is not asked for any."""
+
+    tuning: Tuning
+    ranges: int = 0
+
+
+WAYS = {
+    "in one request": Way(PLAIN),
+    "in many parts": Way(SMALL),
+    "streamed": Way(SMALL, ranges=1),
+    "by four ranges": Way(
+        replace(SMALL, look_after_bytes=1, enough_bytes_per_second=1e12, read_again_bytes_per_second=1e12), ranges=4
+    ),
 }
-tuned = pytest.mark.parametrize("tuning", TUNINGS.values(), ids=TUNINGS.keys())
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 
 
 @pytest.fixture(scope="module")
@@ -29,39 +45,43 @@ def server() -> Iterator[FileServer]:
         yield serving
 
 
-def land(case: Case, server: FileServer, landing: FakeLanding, tuning: Tuning) -> LandedFile:
-    url = server.put("/f", case.reply)
+def land(case: Case, server: FileServer, landing: FakeLanding, way: Way) -> LandedFile:
+    url = server.put("/f", case.served(ranged=way.ranges > 0))
     return land_file(
-        lambda: DownloadSource(url, {}, urlsplit(url).netloc),
+        lambda: DownloadSource(url, {}, urlsplit(url).netloc, honours_range=way.ranges > 0),
         landing,
         KEY,
         file=case.file,
         dataset=damage.DATASET,
-        tuning=tuning,
+        ranges=way.ranges,
+        tuning=way.tuning,
     )
 
 
-@tuned
+@every_way
 @pytest.mark.parametrize("case", damage.damaged(), ids=lambda case: case.kind)
-def test_what_is_damaged_is_refused_before_anything_is_visible(case: Case, server: FileServer, tuning: Tuning) -> None:
+def test_what_is_damaged_is_refused_before_anything_is_visible(case: Case, server: FileServer, way: Way) -> None:
+    """What several connections brought can only be read in S3, where nothing counts before it was."""
     landing = FakeLanding()
     assert case.error is not None
 
     with pytest.raises(case.error) as refused:
-        land(case, server, landing, tuning)
+        land(case, server, landing, way)
 
     assert damage.NAME in str(refused.value)
-    assert "complete" not in landing.calls
-    assert "put" not in landing.calls
-    assert (landing.objects, landing.uploads) == ({}, {})
+    if way.ranges <= 1:
+        assert "complete" not in landing.calls
+        assert landing.objects == {}
+    if not way.ranges and not case.answer:
+        assert landing.uploads == {}
 
 
-@tuned
+@every_way
 @pytest.mark.parametrize("case", damage.odd(), ids=lambda case: case.kind)
-def test_what_only_looks_odd_lands_as_it_is(case: Case, server: FileServer, tuning: Tuning) -> None:
+def test_what_only_looks_odd_lands_as_it_is(case: Case, server: FileServer, way: Way) -> None:
     landing = FakeLanding()
 
-    landed = land(case, server, landing, tuning)
+    landed = land(case, server, landing, way)
 
     [stored] = landing.objects.values()
     assert stored.body == case.body
@@ -74,6 +94,7 @@ def test_no_kind_is_there_twice() -> None:
     bodies = [
         (case.body, case.listed, case.reply.status, case.reply.framing, case.reply.announced, case.reply.ending)
         for case in damage.damaged()
+        if not case.answer
     ]
 
     assert len(set(kinds)) == len(kinds)
