@@ -61,7 +61,7 @@ demo: setup ## A full export and a delta of VENDOR (visier) on this machine, fro
 	@$(PYTHON) -m infra.local.demo $(VENDOR)
 
 .PHONY: bench
-bench: $(PROJECT) ## What moves bytes against other tools, for a quarter of an hour; QUICK=1 for its main ratios
+bench: $(PROJECT) ## What moves bytes, against other tools (half an hour); QUICK=1 for the main ratios
 	@$(PYTHON) -m tests.bench $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: up

@@ -76,8 +76,8 @@ def full() -> int:
     found.wait()
     found.judge(plain, slow)
     report.save(found.results())
-    report.write_docs(found.results())
     print(report.text(found.results()))
+    report.write_docs(found.results())
     return 0
 
 

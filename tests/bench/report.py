@@ -13,7 +13,7 @@ from tests.bench.tools import ROOT
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "pictures"
-_BETWEEN = "<!-- {0}: made by `make bench` -->\n\n{1}\n\n<!-- end of {0} -->"
+_BEGIN, _END = "<!-- {0}: made by `make bench` -->", "<!-- end of {0} -->"
 
 type Results = Mapping[str, Any]
 
@@ -38,8 +38,9 @@ def write_docs(results: Results) -> None:
 def page(text: str, results: Results) -> str:
     """The page with every generated part made anew."""
     for name, make in _PARTS.items():
-        pattern = re.escape(_BETWEEN.format(name, "\0")).replace(re.escape("\0"), ".*?")
-        made = _BETWEEN.format(name, make(results).strip())
+        begin, end = _BEGIN.format(name), _END.format(name)
+        pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+        made = f"{begin}\n\n{make(results)}\n\n{end}"
         found = re.findall(pattern, text, flags=re.DOTALL)
         if len(found) != 1:
             raise ValueError(f"the page has no place for {name}, or several")
