@@ -57,7 +57,7 @@ test: setup check ## check, then every test; ARGS='tests/unit -k ledger' for som
 	@.venv/bin/pytest $(ARGS)
 
 .PHONY: demo
-demo: setup ## A full export and a delta of VENDOR (visier) on this machine, from schedule to landed files
+demo: setup ## Two exports of VENDOR (visier) on this machine, from trigger to landed files
 	@$(PYTHON) -m infra.local.demo $(VENDOR)
 
 .PHONY: bench

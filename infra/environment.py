@@ -65,6 +65,9 @@ class Environment(Written):
     )
     quota_reserve: Annotated[int, Field(ge=0, description="submissions a day that are kept for people")] = 2
     poll_failures_allowed: Annotated[int, Field(ge=1, description="polls in a row that may get no answer")] = 10
+    credential_operations: Annotated[
+        bool, Field(description="allow operations that make, delete or assign credentials which a vendor keeps")
+    ] = False
     retry_interval_seconds: Annotated[int, Field(ge=1, description="before the first retry of a step")] = 5
     retry_backoff: Annotated[float, Field(ge=1, description="how much longer than the one before each retry waits")] = 2
 

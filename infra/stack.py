@@ -24,6 +24,7 @@ from infra.environment import Environment, RetentionDays
 from infra.flows.export_flow import ExportFlow, ExportSteps
 from infra.flows.flow import Flow, Retries
 from infra.flows.load_flow import LoadFlow, LoadSteps
+from infra.flows.operation_flow import OperationFlow
 from infra.function import HaulFunction, Runtime
 from infra.layer import Layer
 from infra.permissions import acknowledge
@@ -48,6 +49,8 @@ _LOG_RETENTION: dict[RetentionDays, logs.RetentionDays] = {
 
 class HaulStack(cdk.Stack):
     """One environment of Haul: buckets, functions, flow, triggers, notices and what watches them."""
+
+    _all: tuple[HaulFunction, ...]
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class HaulStack(cdk.Stack):
         )
         runtime = Runtime.create(self, layer=layer, log_retention=log_retention, settings=self.settings)
         self._functions(runtime)
+        self._operation_functions(runtime, allowed=environment.credential_operations)
         retries = Retries(
             interval=Duration.seconds(environment.retry_interval_seconds), backoff=environment.retry_backoff
         )
@@ -129,7 +133,7 @@ class HaulStack(cdk.Stack):
             register=self.register_pipeline,
             dead_letters=self.dead_letters,
         )
-        Watch(
+        watch = Watch(
             self,
             "Watch",
             service=f"haul-{name}",
@@ -156,6 +160,50 @@ class HaulStack(cdk.Stack):
                 "quota-reserve": str(self.settings.quota_reserve),
             }
         )
+
+        operations = self._operation_flow(retries, log_retention)
+        watch.also(
+            "OperationFailed",
+            operations.machine,
+            "An operation failed, timed out or was aborted: its execution's error says why.",
+        )
+
+    def _operation_functions(self, runtime: Runtime, *, allowed: bool) -> None:
+        """What runs operations. Credentials that vendors keep are a function's of its own, if they are `allowed`."""
+        long = Duration.minutes(5)
+        self.run_operation = HaulFunction(self, "run_operation", runtime=runtime, timeout=long)
+        self.run_credential_operation = (
+            HaulFunction(self, "run_credential_operation", runtime=runtime, timeout=long) if allowed else None
+        )
+        functions = [each for each in (self.run_operation, self.run_credential_operation) if each is not None]
+        for function in functions:
+            self._secrets(function)
+            self._objects(function, ["s3:PutObject"], "evidence/_operations/*")
+        if self.run_credential_operation is not None:
+            self.run_credential_operation.may(
+                ["secretsmanager:GetSecretValue"],
+                self._secret_arn(self.settings.credential_secret("*")),
+                because="The input names the credential's secret, and Secrets Manager ends each ARN with letters.",
+            )
+        self._all = (*self._all, *functions)
+
+    def _operation_flow(self, retries: Retries, log_retention: logs.RetentionDays) -> OperationFlow:
+        flow = OperationFlow(
+            self,
+            "OperationFlow",
+            run_operation=self.run_operation,
+            run_credential_operation=self.run_credential_operation,
+            retries=retries,
+            log_retention=log_retention,
+        )
+        allowed = self.run_credential_operation is not None
+        self._parameters(
+            {
+                "operation-flow-arn": flow.machine.state_machine_arn,
+                "credential-operations": "true" if allowed else "false",
+            }
+        )
+        return flow
 
     def _dead_letter_queue(self) -> sqs.Queue:
         queue = sqs.Queue(

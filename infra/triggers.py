@@ -4,13 +4,11 @@ A rule's input has at most 8,192 characters, so a rule sends no more than what s
 completes it from the pipeline's document.
 """
 
-import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
@@ -21,8 +19,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from haul.errors import InvalidEventError
-from haul.models import pipeline as pipelines
-from haul.models import vendors
+from haul.models import pipeline_files, vendors
 from haul.models.base import duration_text
 from haul.models.pipeline import ManifestArrival, Pipeline, S3Arrival, Schedule
 from infra import environment as environments
@@ -40,49 +37,7 @@ def read_all(environment: str, folder: Path = FOLDER) -> list[Pipeline]:
     Raises:
         InvalidEventError: naming the file and the field.
     """
-    read = {path: _read(path, environment) for path in sorted(folder.glob("*.yaml"))}
-    known = {pipeline.pipeline: pipeline for pipeline in read.values()}
-    for path, pipeline in read.items():
-        _check_upstreams(path, pipeline, known)
-    return list(known.values())
-
-
-def _read(path: Path, environment: str) -> Pipeline:
-    try:
-        document = environments.read_yaml(path)
-        pipeline = pipelines.read(document, environment)
-        if pipeline.pipeline != path.stem:
-            raise InvalidEventError(f'pipeline: must be "{path.stem}", as the file (found "{pipeline.pipeline}")')
-        for name in sorted(set(pipeline.environments) - set(environments.names())):
-            raise InvalidEventError(f"environments.{name}: there is no such environment; {environments.known()}")
-        if pipeline.when.schedule:
-            _check_schedule(pipeline.when.schedule)
-    except InvalidEventError as error:
-        raise InvalidEventError(f"infra/pipelines/{path.name}: {error}") from None
-    return pipeline
-
-
-def _check_schedule(schedule: Schedule) -> None:
-    zones = available_timezones()  # empty where the machine has no zone data: then AWS checks
-    if zones and schedule.time_zone not in zones:
-        close = difflib.get_close_matches(schedule.time_zone, zones, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise InvalidEventError(f'when.schedule.time_zone: "{schedule.time_zone}" is unknown{hint}')
-    if schedule.flexible and not 1 <= schedule.flexible.total_seconds() / 60 <= 1440:
-        raise InvalidEventError("when.schedule.flexible: must be from PT1M to PT24H")
-
-
-def _check_upstreams(path: Path, pipeline: Pipeline, known: Mapping[str, Pipeline]) -> None:
-    seen = [pipeline.pipeline]
-    while arrival := known[seen[-1]].when.manifest:
-        problem = None
-        if arrival.pipeline not in known:
-            problem = f'there is no pipeline "{arrival.pipeline}"; there are: {", ".join(known)}'
-        elif arrival.pipeline in seen:
-            problem = f"starts itself: {' <- '.join([*seen, arrival.pipeline])}"
-        if problem:
-            raise InvalidEventError(f"infra/pipelines/{path.name}: when.manifest.pipeline: {problem}")
-        seen.append(arrival.pipeline)
+    return pipeline_files.read_all(folder, environment, environments.names())
 
 
 class Triggers(Construct):

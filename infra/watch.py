@@ -32,20 +32,7 @@ class Watch(Construct):
         super().__init__(scope, construct_id)
         self._service = service
         self._topic = alarm_topic
-        failed = cloudwatch.MathExpression(
-            expression="SUM(METRICS())",
-            label="failed, timed out or aborted",
-            period=_FIVE_MINUTES,
-            using_metrics={
-                f"{name}_{kind}": metric(period=_FIVE_MINUTES, statistic="Sum")
-                for kind, flow in flows.items()
-                for name, metric in (
-                    ("failed", flow.metric_failed),
-                    ("timed_out", flow.metric_timed_out),
-                    ("aborted", flow.metric_aborted),
-                )
-            },
-        )
+        failed = _ended_badly(flows)
         late, stale = self._metric("RunsLate"), self._metric("PipelinesStale")
         letters = dead_letters.metric_approximate_number_of_messages_visible(period=_FIVE_MINUTES, statistic="Maximum")
         self._alarm("Failed", failed, "A run failed, timed out or was aborted: its notice says what to do.")
@@ -53,6 +40,10 @@ class Watch(Construct):
         self._alarm("Stale", stale, "A pipeline has published nothing for longer than its fresh_within.")
         self._alarm("DeadLetters", letters, "Something asynchronous was given up: the dead-letter queue holds it.")
         self._dashboard(flows=flows, failed=failed, late=late, stale=stale, letters=letters, functions=functions)
+
+    def also(self, construct_id: str, machine: sfn.StateMachine, description: str) -> None:
+        """Raise an alarm about a further state machine's executions."""
+        self._alarm(construct_id, _ended_badly({"operation": machine}), description)
 
     def _metric(self, name: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
@@ -118,3 +109,20 @@ class Watch(Construct):
             ),
             graph(title="Errors of functions", width=24, left=list(functions.values())),
         )
+
+
+def _ended_badly(flows: Mapping[str, sfn.StateMachine]) -> cloudwatch.MathExpression:
+    return cloudwatch.MathExpression(
+        expression="SUM(METRICS())",
+        label="failed, timed out or aborted",
+        period=_FIVE_MINUTES,
+        using_metrics={
+            f"{name}_{kind}": metric(period=_FIVE_MINUTES, statistic="Sum")
+            for kind, flow in flows.items()
+            for name, metric in (
+                ("failed", flow.metric_failed),
+                ("timed_out", flow.metric_timed_out),
+                ("aborted", flow.metric_aborted),
+            )
+        },
+    )

@@ -422,7 +422,7 @@ def _looked[W: Work, C: JobConnector](
         case JobStatus.EXPIRED:
             if record and record.job_id == job_id:
                 jobs.end(ledger, record, "its result has expired")
-            raise ResultExpiredError(f"{work.vendor} has deleted the result of job {job_id}")
+            raise ResultExpiredError(f"{vendors.title(work.vendor)} has deleted the result of job {job_id}")
         case _:
             assert_never(report.status)
 
@@ -437,7 +437,7 @@ def _ended_badly[W: Work, C: JobConnector](
     if record and record.job_id == work.job.id:
         jobs.end(ledger, record, why)
     verb = "failed" if report.status is JobStatus.FAILED else "cancelled"
-    raise flow.failure(f"{work.vendor} {verb} job {work.job.id}: {why}")
+    raise flow.failure(f"{vendors.title(work.vendor)} {verb} job {work.job.id}: {why}")
 
 
 def _still_waiting[W: Work](work: W, ledger: Ledger, *, now: datetime, asked: float = 0) -> W:

@@ -4,6 +4,7 @@
     ├── TransientError                    try again later
     │   ├── RateLimitedError
     │   ├── VendorUnavailableError
+    │   ├── UnreachableError
     │   ├── LedgerBusyError
     │   └── DamagedFileError              a download that has to be made again
     │       ├── TruncatedFileError
@@ -19,11 +20,14 @@
         │   ├── BaseVersionGoneError
         │   ├── LandingNotWritableError
         │   ├── SourceGoneError
+        │   ├── SourceNotReadableError
+        │   ├── DamagedSourceError
         │   └── RunNotFoundError
         ├── CredentialsRefusedError
         ├── MissingCapabilityError
         ├── QuotaExceededError
         ├── RequestRejectedError
+        ├── LoadRefusedError
         ├── UnexpectedResponseError
         ├── UnsafeLinkError
         ├── SubmissionInDoubtError
@@ -91,6 +95,10 @@ class VendorUnavailableError(TransientError):
         self.sent = sent
 
 
+class UnreachableError(TransientError):
+    """What would change something at the vendor was certainly not sent, so it may be tried again."""
+
+
 class LedgerBusyError(TransientError):
     """Several writers want the same ledger document, or S3 did not answer."""
 
@@ -148,7 +156,15 @@ class LandingNotWritableError(InvalidInputError):
 
 
 class SourceGoneError(InvalidInputError):
-    """The object that is to be sent is not there any more in the version that started the run, or may not be read."""
+    """The object version that was to be sent is not there any more, or is another."""
+
+
+class SourceNotReadableError(InvalidInputError):
+    """S3 does not let us read the object that was to be sent: no right, its key, or it is archived."""
+
+
+class DamagedSourceError(InvalidInputError):
+    """The object that was to be sent is not what it should be: broken gzip, a line that is no JSON object."""
 
 
 class RunNotFoundError(InvalidInputError):
@@ -169,6 +185,10 @@ class QuotaExceededError(PermanentError):
 
 class RequestRejectedError(PermanentError):
     """The vendor understood the request and turned it down."""
+
+
+class LoadRefusedError(PermanentError):
+    """The vendor refused to start a load, and said why: there is no job."""
 
 
 class UnexpectedResponseError(PermanentError):

@@ -16,6 +16,7 @@ from haul.errors import (
     InvalidEventError,
     InvalidInputError,
     LedgerBusyError,
+    LoadRefusedError,
     MissingCapabilityError,
     PermanentError,
     QuotaExceededError,
@@ -41,6 +42,7 @@ _CLOCKS_DIFFER = timedelta(minutes=2)
 _NOTHING_WAS_MADE = (
     RateLimitedError,
     RequestRejectedError,
+    LoadRefusedError,
     CredentialsRefusedError,
     MissingCapabilityError,
     QuotaExceededError,

@@ -38,6 +38,11 @@ def evidence(pipeline: str, run_id: str, what: str) -> str:
     return f"evidence/{pipeline}/{run_id}/{safe(what)}.json"
 
 
+def operation_result(vendor: str, operation: str, mark: str) -> str:
+    """Where an operation's result lies that is too long for its execution; `mark` tells executions apart."""
+    return f"evidence/_operations/{safe(vendor)}/{safe(operation)}/{safe(mark)}.json"
+
+
 def manifest(pipeline: str, run_id: str) -> str:
     return f"manifests/{pipeline}/{run_id}.json"
 

@@ -59,11 +59,12 @@ LIVE = frozenset({RunState.RUNNING, RunState.PUBLISHING})
 def trigger_key(start: Start, execution: str) -> str:
     """What makes two triggers of a pipeline the same.
 
-    The object, the upstream run, the event's id, or nothing but the execution.
+    The object's version (where its bucket keeps none, its content), the upstream run, the event's id, or nothing but
+    the execution.
     """
     if start.source and start.source.object:
         found = start.source.object
-        what = f"object {found.bucket}/{found.key}@{found.version_id}"
+        what = f"object {found.bucket}/{found.key}@{found.version_id or found.etag}"
     elif start.source and start.source.manifest:
         upstream = keys.run_of_manifest(start.source.manifest.key)
         what = f"manifest {upstream[1] if upstream else start.source.manifest.key}"

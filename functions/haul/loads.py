@@ -10,7 +10,7 @@ from haul.errors import HaulError, InvalidEventError, LoadFailedError
 from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome, Rerun, S3Object
-from haul.models.ledger import Latest
+from haul.models.ledger import Latest, RunRecord
 from haul.models.load import Items, Load
 from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.work import Job, JobStatus
@@ -191,6 +191,20 @@ def start(
     """
     flow = _Loads(connect, objects, landing)
     return attempts.begin(event, execution, flow, ledger=ledger, site=site, now=now)
+
+
+def prepared(
+    record: RunRecord,
+    *,
+    ledger: Ledger,
+    connect: ConnectLoad,
+    objects: Objects,
+    landing: Landing,
+    site: Site,
+    now: datetime,
+) -> Load:
+    """Complete, check and resolve a run's request and what it sends, as `attempts.prepared` says."""
+    return attempts.prepared(record, _Loads(connect, objects, landing), ledger=ledger, site=site, now=now)
 
 
 def check(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from haul.models import vendors
 from haul.models.base import iso, span
 from haul.models.event import About, Outcome
 from haul.models.manifest import AnyManifest, ExportManifest, LoadManifest
@@ -38,27 +39,32 @@ _DOCTOR = "haul doctor {connection} --env {environment}"
 ADVICE: dict[str, str] = {
     "RateLimitedError": _RERUN + "      (later is better: the vendor wanted us slower)",
     "VendorUnavailableError": _RERUN + "      (when the vendor answers again)",
+    "UnreachableError": "start the operation again      (nothing was sent)",
     "LedgerBusyError": _RERUN,
     "TruncatedFileError": _RERUN + "      (spends no submission)",
     "CorruptFileError": _RERUN + "      (spends no submission; the same again: add --resubmit)",
     "ErrorPageError": _RERUN + "      (spends no submission)",
+    "FileChangedError": _RERUN + "      (spends no submission)",
     "InvalidEventError": "correct the event or the pipeline file, check it with haul validate, and start it again",
     "UnknownConnectionError": _CONNECT + ", then " + _RERUN,
     "InvalidSecretError": _CONNECT + ", then " + _RERUN,
     "UnknownVersionError": "start it again with a version that the vendor lists      (the message names the newest)",
     "BaseVersionGoneError": _RUN + " --set options.base_gone=full      (a full export)",
     "LandingNotWritableError": "give Haul its rights to the landing bucket and its key back, then " + _RERUN,
+    "SourceGoneError": "put the object there again, which starts it anew      (nothing was sent to the vendor)",
+    "SourceNotReadableError": "give Haul its rights to the object and its key, then " + _RERUN,
+    "DamagedSourceError": "correct the object and put it there again, which starts it anew      (nothing was sent)",
     "RunNotFoundError": "haul runs {pipeline} --env {environment}      (the runs that there are)",
     "CredentialsRefusedError": _CONNECT + ", check it with " + _DOCTOR + ", then " + _RERUN,
     "MissingCapabilityError": "have the vendor's administrator grant it, check with " + _DOCTOR + ", then " + _RERUN,
     "QuotaExceededError": _RERUN + "      (after midnight UTC, when the day's submissions begin anew)",
     "RequestRejectedError": "correct what the vendor names, then start it again",
+    "LoadRefusedError": "have what the vendor names put right, then " + _RERUN + "      (nothing was loaded)",
     "UnexpectedResponseError": _RERUN + "      (the same again: report it, with the message)",
     "UnsafeLinkError": "ask the vendor why its link leads there      (nothing was sent to it)",
     "SubmissionInDoubtError": "look at the vendor whether the job runs; if it does not, " + _RERUN + " --resubmit",
     "ExportFailedError": _RERUN + "      (submits once more)",
     "LoadFailedError": _RERUN + "      (submits once more)",
-    "SourceGoneError": "put the object there again: a new object starts a new run",
     "PollingFailedError": _RERUN + "      (adopts the job, spends no submission)",
     "DeadlineExceededError": _RERUN + "      (adopts the job, if there is one; is limits.deadline long enough?)",
     "ResultExpiredError": _RERUN + "      (submits once more)",
@@ -67,6 +73,7 @@ ADVICE: dict[str, str] = {
     "RetypedColumnError": _RUN + " --set options.retyped_column=warn      (once readers are ready for the new type)",
     "BaseMovedError": _RUN + "      (a new run starts from what is published now)",
     "IncompleteDownloadError": _RERUN + "      (spends no submission)",
+    "DownloadTooSlowError": _RERUN + "      (when the vendor is faster; smaller files help, or landing.verify length)",
     "RowCountError": "ask the vendor which number is right; " + _RERUN + " --resubmit      (exports it anew)",
     "RunAbandonedError": "nothing      (a later attempt acts for the run)",
     "ExecutionLostError": _RERUN + "      (adopts the job, if there is one)",
@@ -247,7 +254,7 @@ def _published(run: Run, manifest: AnyManifest) -> str:
 def _landed(run: Run, manifest: ExportManifest) -> str:
     mark, totals, vendor = manifest.watermark, manifest.totals, _vendor(run)
     part = "a part of " if manifest.outcome is Outcome.PARTIAL else ""
-    what = f"{vendor} data version {mark.to}" if mark.to else f"{vendor}'s {manifest.vendor.action}"
+    what = f"{vendor} data version {mark.to}" if mark.to else f"{_of(vendor)} {manifest.vendor.action}"
     how = f"as a delta from {mark.from_}" if manifest.mode == "delta" else "in full"
     unpacked = f" ({_size(totals.bytes_uncompressed)} unpacked)" if totals.bytes_uncompressed is not None else ""
     rows = f", {totals.rows:,} rows" if totals.rows is not None else ""
@@ -288,7 +295,7 @@ def taken_in(manifest: LoadManifest) -> list[str]:
     several = tenants > 1 or any(item.tenant for item in manifest.items)
     of = f"{totals.succeeded:,} of " if totals.failed else ""
     counted = [f"{of}{_plural(tenants, 'tenant')}"] if several else []
-    return counted + ([f"{totals.records:,} records"] if totals.records is not None else [])
+    return counted + ([_plural(totals.records, "record")] if totals.records is not None else [])
 
 
 def _verb(run: Run) -> str:
@@ -326,7 +333,11 @@ def _not_published(run: Run, place: Place) -> str:
 
 
 def _vendor(run: Run) -> str:
-    return run.vendor.title() if run.vendor else "its vendor"
+    return vendors.title(run.vendor) if run.vendor else "its vendor"
+
+
+def _of(name: str) -> str:
+    return f"{name}'" if name.endswith("s") else f"{name}'s"
 
 
 def _vendor_job(run: Run) -> str:

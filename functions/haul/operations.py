@@ -1,30 +1,40 @@
-"""A connector's operations: their parameters are checked before the vendor is asked."""
+"""A connector's operations: the calls behind what `haul.models.vendors` declares."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from haul.errors import InvalidEventError
-from haul.ports import Operation
+from haul.models import vendors
+from haul.models.vendors import OperationKind
+from haul.ports import Answer, Operation, ReadCredential
+
+type Call = Callable[[Any], Any]
+"""Takes checked parameters. What it returns is the vendor's document, or an `Answer` where there is more to say."""
+type CallWithCredential = Callable[[Any, ReadCredential], Answer]
 
 
-def operation(
-    summary: str,
-    call: Callable[[Mapping[str, str]], Any],
-    parameters: Mapping[str, str] | None = None,
+def bound(
+    vendor: str,
+    calls: Mapping[str, Call],
     *,
-    changes: str | None = None,
-) -> Operation:
-    """Make an operation that takes exactly these parameters, all of them needed."""
-    needed = dict(parameters or {})
+    with_credential: Mapping[str, CallWithCredential] | None = None,
+    previews: Mapping[str, Callable[[Any], str]] | None = None,
+) -> dict[str, Operation]:
+    """Join each declared operation of `vendor` with its call; one without a call, or the reverse, is a mistake here."""
+    whole = {**{name: _without_credential(call) for name, call in calls.items()}, **(with_credential or {})}
+    kinds = vendors.operations(vendor)
+    if kinds.keys() != whole.keys():
+        raise KeyError(f"{vendor}: {', '.join(sorted(kinds.keys() ^ whole.keys()))}")
+    chosen = previews or {}
+    return {name: Operation(kind, whole[name], chosen.get(name) or _summarized(kind)) for name, kind in kinds.items()}
 
-    def checked(given: Mapping[str, str], /) -> Any:
-        for name in needed:
-            if not given.get(name):
-                raise InvalidEventError(f"{name}: missing")
-        for name in given:
-            if name not in needed:
-                takes = f"it takes {', '.join(needed)}" if needed else "it takes none"
-                raise InvalidEventError(f"{name}: unknown parameter; {takes}")
-        return call(given)
 
-    return Operation(summary, checked, needed, changes)
+def _without_credential(call: Call) -> CallWithCredential:
+    def made(parameters: Any, _: ReadCredential) -> Answer:
+        answer = call(parameters)
+        return answer if isinstance(answer, Answer) else Answer(answer)
+
+    return made
+
+
+def _summarized(kind: OperationKind) -> Callable[[Any], str]:
+    return lambda _: f"{kind.summary[0].upper()}{kind.summary[1:]}."

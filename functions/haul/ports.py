@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from haul.models.event import S3Object
+from haul.errors import UnknownConnectionError
+from haul.models.base import Written, parse
+from haul.models.event import Outcome, S3Object
 from haul.models.export import Contents, RemoteFile
 from haul.models.load import LoadItem
+from haul.models.vendors import OperationKind
 from haul.models.work import Job, JobStatus, Watermark, Work
 
 
@@ -269,7 +272,8 @@ class Objects(Protocol):
         """The one version that is meant, with its size and ETag: the newest where none is named.
 
         Raises:
-            SourceGoneError: it is not there (any more), or may not be read.
+            SourceGoneError: it is not there (any more).
+            SourceNotReadableError: S3 refuses us.
         """
         ...
 
@@ -278,6 +282,8 @@ class Objects(Protocol):
 
         Raises:
             SourceGoneError: one is not there any more.
+            SourceNotReadableError: S3 refuses us.
+            DamagedSourceError: one is not what the options take it for.
             InvalidEventError: the options do not fit the objects.
         """
         ...
@@ -341,22 +347,67 @@ class HandedLinks(Protocol):
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What an operation came to.
+
+    `document` is JSON, as the vendor gave it wherever that can be shown; `rows` is the same flat, for a table, where
+    the vendor's own nesting hides what a person looks for. `outcome` is SUCCEEDED, PARTIAL or FAILED: a vendor may
+    answer 200 and have done a part of it, or nothing. `failures` then say what was not done, each in a line.
+    """
+
+    document: Any
+    outcome: Outcome = Outcome.SUCCEEDED
+    failures: Sequence[str] = ()
+    rows: Sequence[Mapping[str, Any]] | None = None
+
+
+class ReadCredential(Protocol):
+    """Reads the content of a credential that a vendor is to keep, by the name that stands in the parameters."""
+
+    def __call__(self, name: str, /) -> Mapping[str, Any]:
+        """A JSON object, which nothing may show.
+
+        Raises:
+            UnknownConnectionError: there is no such secret, or no right to read it.
+            InvalidSecretError: it is not a JSON object.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Operation:
     """A vendor call that answers at once.
 
-    `parameters` maps each parameter to what it means; `changes` says what it would change, None for a read.
+    `call` takes the parameters as `kind.parameters` has them; `preview` reads what a change would do to what is there,
+    and says so in a few lines.
     """
 
-    summary: str
-    run: "OperationCall"
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    changes: str | None = None
+    kind: OperationKind
+    call: Callable[[Any, ReadCredential], Answer]
+    preview: Callable[[Any], str]
+
+    def run(self, parameters: Mapping[str, Any], read_credential: ReadCredential | None = None) -> Answer:
+        """Check the parameters and make the call.
+
+        Raises:
+            InvalidEventError: a parameter is missing, unknown or wrong; nothing was sent.
+        """
+        return self.call(self.checked(parameters), read_credential or _no_credentials)
+
+    def shown(self, parameters: Mapping[str, Any]) -> str:
+        """Say what the call would change; nothing is.
+
+        Raises:
+            InvalidEventError: a parameter is missing, unknown or wrong; nothing was sent.
+        """
+        return self.preview(self.checked(parameters))
+
+    def checked(self, parameters: Mapping[str, Any]) -> Written:
+        return parse(self.kind.parameters, dict(parameters), at="parameters")
 
 
-class OperationCall(Protocol):
-    """Makes the call; the answer is JSON as the vendor gave it."""
-
-    def __call__(self, parameters: Mapping[str, str], /) -> Any: ...
+def _no_credentials(name: str, /) -> Mapping[str, Any]:
+    raise UnknownConnectionError(f"secret: {name} cannot be read here")
 
 
 class OutOfTimeError(Exception):

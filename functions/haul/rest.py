@@ -27,6 +27,7 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
+from haul.multipart import Multipart
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
@@ -125,11 +126,13 @@ class Rest:
         headers: Mapping[str, str] | None = None,
         body: Any = None,
         form: Mapping[str, str] | None = None,
+        upload: Multipart | None = None,
         handled: Collection[int] = (),
         hide: Iterable[str] = (),
         peek: bool = False,
         at_most: int | None = None,
         fresh_connection: bool = False,
+        read_seconds: float | None = None,
     ) -> Reply:
         """Make one call.
 
@@ -139,14 +142,17 @@ class Rest:
             headers: credentials and all.
             body: sent as JSON.
             form: sent as a form, in place of `body`.
+            upload: streamed as a form with files, in place of both.
             handled: statuses that come back as a reply and not as an error, because the caller knows better.
             hide: secrets to strike out, should the vendor repeat them.
             peek: leave the body of a good answer alone; only its status and headers are wanted.
             at_most: read no more than so many bytes of the body of a good answer.
             fresh_connection: use no connection that was kept: one that died unnoticed would lose the reply.
+            read_seconds: how long to wait for the answer, where that is not as usual.
 
         Raises:
-            VendorUnavailableError: no answer, or 5xx; `sent` tells whether the vendor may have acted.
+            VendorUnavailableError: no answer, or 5xx; `sent` tells whether the vendor may have acted, which it cannot
+                on an upload that was not sent to its end.
             RateLimitedError: 429.
             CredentialsRefusedError: 401.
             MissingCapabilityError: 403.
@@ -155,28 +161,32 @@ class Rest:
         """
         what = f"{self._dialect.vendor} {method} {path}"
         session = new_session() if fresh_connection else self._session
+        kind = {} if upload is None else {"Content-Type": upload.content_type}
+        connect, read = self._timeout
         try:
             response = session.request(
                 method,
                 self.base_url + path,
-                headers=dict(headers or {}),
+                headers={**(headers or {}), **kind},
                 json=body,
-                data=form,
+                data=form if upload is None else upload,
                 auth=_as_given,
                 allow_redirects=False,
-                timeout=self._timeout,
+                # Sending counts as connecting, and a server may store one piece before it takes the next.
+                timeout=(connect if upload is None else read, read_seconds or read),
                 stream=peek or at_most is not None,
             )
             body = _read(response, at_most=0 if peek else at_most)
             reply = Reply(what, response.status_code, response.headers, body, tuple(hide))
         except requests.RequestException as error:
-            raise _unreachable(what, error) from None  # its text and its request hold URL and headers
+            # Its text and its request hold URL and headers.
+            raise _unsent(upload, _unreachable(what, error)) from None
         finally:
             if fresh_connection:
                 session.close()
         if 200 <= reply.status < 300 or reply.status in handled:
             return reply
-        raise self.failure(reply)
+        raise _unsent(upload, self.failure(reply))
 
     def failure(self, reply: Reply) -> HaulError:
         """Say what an answer that is no good means."""
@@ -269,6 +279,13 @@ def _unreachable(what: str, error: requests.RequestException) -> HaulError:
     if _never_connected(error):
         return VendorUnavailableError(f"{what}: no connection ({_reason(error)}); nothing was sent", sent=False)
     return VendorUnavailableError(f"{what}: the answer was lost ({_reason(error)})")
+
+
+def _unsent(upload: Multipart | None, error: HaulError) -> HaulError:
+    """Say of a failure whether the vendor can have acted at all: not on part of an upload."""
+    if upload is not None and not upload.sent_whole and isinstance(error, VendorUnavailableError):
+        return VendorUnavailableError(str(error), sent=False)
+    return error
 
 
 def _where(error: ValueError) -> str:

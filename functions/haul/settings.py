@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 PREFIX = "HAUL_"
+CREDENTIALS = "haul-credential"
 
 
 class Settings(BaseModel):
@@ -33,6 +34,10 @@ class Settings(BaseModel):
     def link_secret(self, run_id: str) -> str:
         """Name the secret of the links that a person handed over for a run; no connection has a slash in its name."""
         return f"{self.secret_prefix}link/{run_id}"
+
+    def credential_secret(self, name: str) -> str:
+        """Name the secret of a credential that a vendor is to keep: apart from connections, which are read widely."""
+        return f"{CREDENTIALS}/{self.environment}/{name}"
 
     def to_env(self) -> dict[str, str]:
         """Spell the settings as a function's environment variables."""

@@ -15,6 +15,7 @@ from haul.adapters.ledger import S3Store
 from haul.adapters.secrets import GivenSecret, LinkSecrets, Secret
 from haul.errors import InvalidEventError
 from haul.ledger import Ledger
+from haul.models import vendors
 from haul.models.export import Download, Export
 from haul.models.load import Load
 from haul.models.work import Work
@@ -24,9 +25,10 @@ from haul.settings import Settings
 if TYPE_CHECKING:
     from haul.adapters.executions import StepFunctionsExecutions
     from haul.adapters.landing import S3Landing
-    from haul.adapters.objects import S3Objects
+    from haul.adapters.sources import S3Objects
     from haul.downloads import Downloader
     from haul.endings import Endings
+    from haul.operating import Clerk
     from haul.pacing import Pace
 
 _CONFIG = Config(
@@ -157,7 +159,7 @@ def connector(of: Export | Download) -> Connector:
     if not of.link:
         return plain
     if not isinstance(plain, TakesLinks):
-        raise InvalidEventError(f"rerun.link: {of.vendor} sends no links by mail; rerun it without")
+        raise InvalidEventError(f"rerun.link: {vendors.title(of.vendor)} sends no links by mail; rerun it without")
     return plain.with_links(_links().of(of.run_id))
 
 
@@ -165,8 +167,25 @@ def _links() -> LinkSecrets:
     return LinkSecrets(settings().link_secret, client("secretsmanager"))
 
 
+def read_credential(name: str, /) -> Mapping[str, Any]:
+    """The content of a credential that a vendor is to keep; kept nowhere, as it is needed once."""
+    return Secret(settings().credential_secret(name), client("secretsmanager"), what="secret").fresh()
+
+
+def clerk(*, credentials: bool = False) -> "Clerk":
+    """Runs operations: those that handle credentials, or all others."""
+    from haul.operating import Clerk  # noqa: PLC0415 - only operations need it
+
+    return Clerk(
+        environment=settings().environment,
+        connect=connect,
+        documents=landing(),
+        read_credential=read_credential if credentials else None,
+    )
+
+
 def objects() -> "S3Objects":
-    from haul.adapters.objects import S3Objects  # noqa: PLC0415 - only loads send objects
+    from haul.adapters.sources import S3Objects  # noqa: PLC0415 - only loads send objects
 
     return S3Objects(client("s3"))
 

@@ -25,8 +25,7 @@ from infra.flows.flow import ANY, TRANSIENT, Flow, Retries
 from infra.flows.waiting import Waiting, has_outcome, status_is
 from infra.permissions import acknowledge_wildcard, allow
 
-_TURNS = 2_000
-"""Three weeks of downloading, which no deadline allows, and not too many events for one child's history."""
+_OF_THE_CHILD = {"item", "turn", "unfinished"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,17 +107,15 @@ class ExportFlow(Flow):
         """Children never fail: what came of each file is in the ledger, and Publish compares it with the plan.
 
         A map would report a failed child under a name that says nothing about the file. A child whose time ended before
-        its files did answers with its own next input, and nothing else comes as far as that choice.
+        its files did answers with its own next input.
         """
         child = self._step("Download", function, TRANSIENT, attempts=3)
         recorded = sfn.Pass(self, "Recorded elsewhere", result=sfn.Result.from_object({}))
         child.add_catch(recorded, errors=ANY)
-        unfinished = sfn.Condition.and_(
-            sfn.Condition.is_present("$.turn"), sfn.Condition.number_less_than("$.turn", _TURNS)
-        )
+        unfinished = sfn.Condition.boolean_equals("$.unfinished", value=True)
         child.next(sfn.Choice(self, "Unfinished?").when(unfinished, child).otherwise(recorded))
         of_the_state = {
-            name: sfn.JsonPath.object_at(f"$.{name}") for name in Download.model_fields if name not in {"item", "turn"}
+            name: sfn.JsonPath.object_at(f"$.{name}") for name in Download.model_fields if name not in _OF_THE_CHILD
         }
         return sfn.DistributedMap(
             self,

@@ -20,7 +20,7 @@ from infra.permissions import acknowledge, allow
 ANY = ["States.ALL"]
 TRANSIENT = names_of(TransientError)
 _ID = "$$.Execution.Id"
-_LOG_DELIVERY = (
+LOG_DELIVERY = (
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
     "logs:UpdateLogDelivery",
@@ -170,7 +170,7 @@ class Flow(Construct):
         allow(role, ["sqs:SendMessage"], self._dead_letters.queue_arn)
         allow(
             role,
-            _LOG_DELIVERY,
+            LOG_DELIVERY,
             "*",
             because="CloudWatch's log delivery has no resources to name; Step Functions demands these actions.",
         )

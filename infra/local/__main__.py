@@ -9,12 +9,13 @@ import boto3
 from infra.local import schedules, system
 from infra.local.deploy import DeployError
 from infra.local.localstack import LocalStackError
+from infra.local.vendors import demo
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.local", description="The same system, on this machine.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("up", help="start LocalStack and the Visier simulator, deploy the app")
+    commands.add_parser("up", help="start LocalStack and the simulators of all vendors, deploy the app")
     commands.add_parser("down", help="end them, and leave nothing but logs")
     commands.add_parser("status", help="what runs, and the environment variables to use")
     fire = commands.add_parser("fire", help="start what a schedule starts, now")
@@ -44,7 +45,7 @@ def _up() -> int:
 
 def _status() -> int:
     now = system.status()
-    for name, part in (("LocalStack", now.localstack), ("Visier simulator", now.visier)):
+    for name, part in {"LocalStack": now.localstack, **{name: now.vendors.get(name) for name in demo.names()}}.items():
         print(f"{name:<18}{part.url if part else 'not running'}")
     if now.localstack is None:
         return 1

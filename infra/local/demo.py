@@ -1,8 +1,9 @@
 """`python -m infra.local.demo [VENDOR]`: from a trigger to landed files, on this machine and nowhere else.
 
-Starts LocalStack and the vendor's simulator, deploys the app, runs a full export of one data version and then, by its
-schedule, a delta against it; a second pipeline follows each. Every landed byte is compared with what the simulator
-served: the exit status is 0 only if all are equal. Whatever happens, nothing keeps running.
+Starts LocalStack and the vendor's simulator, deploys the app, runs an export as a person does, has something change at
+the vendor, and runs the next by the pipeline's schedule; pipelines that follow do. Every landed byte is compared with
+what the simulator served: the exit status is 0 only if all are equal. Whatever happens, nothing keeps running. What is
+shown of a vendor stands beside its simulator.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,28 +30,28 @@ from haul.cli import deployment as deployments
 from haul.cli import running, runs, watching, words
 from haul.cli.failures import EXPECTED, CommandError, Exit
 from haul.cli.output import Output
+from haul.models import vendors as vendor_models
 from haul.models.export import Export
 from haul.models.ledger import RunRecord, RunState
 from haul.models.manifest import ExportManifest
 from infra.local.deploy import DeployError, deploy, synthesize
 from infra.local.localstack import ROOT, LocalStack, LocalStackError
 from infra.local.stack import Stack
-from infra.local.system import CONNECTION, ENVIRONMENT, STACK, STATE, visier_secret
-from infra.local.vendors.visier import FileTruth, VisierSimulator
-
-PIPELINE, DOWNSTREAM = "visier-people", "visier-people-snapshot"
+from infra.local.system import ENVIRONMENT, STACK, STATE
+from infra.local.vendors.demo import Question, Served, UnknownVendorError, VendorDemo, demo_of, names
 
 # Made from the sources alone, so the next demo may use it too.
 _ASSEMBLY = ROOT / "build" / "demo"
 _LOG = STATE / "demo.log"
+_READERS = {
+    "csv": "SELECT * FROM read_csv($files, header = true, all_varchar = true)",
+    "json": "SELECT * FROM read_json($files, format = 'array')",
+    "ndjson": "SELECT * FROM read_json($files, format = 'newline_delimited')",
+    "parquet": "SELECT * FROM read_parquet($files)",
+}
 _LAST_LINES, _LONGEST_LINE = 25, 240
-_DOWNSTREAM_SECONDS = 120
-
-_FLIGHTS_PER_AIRLINE = """
-    SELECT any_value(Airline_Name) AS airline, count(*) AS flights, count(*) FILTER (Cancelled = 'true') AS cancelled,
-           round(avg(TRY_CAST(Departure_Delay AS INTEGER)), 1) AS mean_delay_min
-    FROM "Flight" LEFT JOIN "Airline" USING (AirlineID)
-    GROUP BY AirlineID ORDER BY flights DESC LIMIT 5"""
+_FOLLOWERS_SECONDS = 120
+_RUNS = 2
 
 
 class DemoError(Exception):
@@ -79,7 +80,7 @@ class Phases:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A published run, its files on this machine, and what is wrong with them, by the vendor's name of the file."""
+    """A published run, its files on this machine by URI, and what is wrong with them by their names at the vendor."""
 
     manifest: ExportManifest
     paths: Mapping[str, Path]
@@ -89,39 +90,42 @@ class Delivery:
 class Demo:
     """The running system; each method is a part of the show."""
 
-    def __init__(self, stack: Stack, visier: VisierSimulator, out: Output, folder: Path) -> None:
+    def __init__(self, stack: Stack, vendor: VendorDemo, out: Output, folder: Path) -> None:
         self._stack = stack
-        self._visier = visier
+        self._vendor = vendor
         self._out = out
         self._folder = folder
         self._haul = deployments.find(ENVIRONMENT)
 
-    def export_in_full(self) -> None:
+    def export_by_hand(self) -> None:
         """As an operator does it."""
-        _title(self._out, f"$ haul run {PIPELINE} --env {ENVIRONMENT} --watch")
-        code = running.run(PIPELINE, self._haul, self._out, reason="demo", watch=True)
+        pipeline = self._vendor.PIPELINE
+        _title(self._out, f"$ haul run {pipeline} --env {ENVIRONMENT} --watch")
+        code = running.run(pipeline, self._haul, self._out, reason="demo", watch=True)
         if code:
-            raise DemoError(f"the full export ended with exit status {code}")
+            raise DemoError(f"the first export ended with exit status {code}")
 
-    def export_the_difference(self) -> None:
-        """As the schedule does it, once there is a newer version."""
-        version = self._visier.publish()
-        _title(self._out, f"$ python -m infra.local fire {PIPELINE}      Visier has made data version {version}")
-        execution = self._stack.fire(PIPELINE)
+    def export_by_schedule(self) -> None:
+        """As the schedule does it, once something has changed."""
+        pipeline, changed = self._vendor.PIPELINE, self._vendor.change()
+        _title(self._out, f"$ python -m infra.local fire {pipeline}      {changed}")
+        execution = self._stack.fire(pipeline)
         start = read_start(self._stack.look(execution).input)
         find = running.finder(start, execution, self._haul)
         progress = watching.watch(self._haul, execution, find, self._out)
         if progress.record is None or progress.record.state is not RunState.PUBLISHED:
-            raise DemoError(f"the delta ended {progress.outcome}")
+            raise DemoError(f"the second export ended {progress.outcome}")
 
-    def see_downstream_out(self, expected: int) -> None:
-        """Every manifest has started the pipeline that waits for it."""
-        give_up = time.monotonic() + _DOWNSTREAM_SECONDS
-        while (told := sum(record.told for record in self._records(DOWNSTREAM))) < expected:
-            if time.monotonic() > give_up:
-                raise DemoError(f"of {expected} runs of {DOWNSTREAM}, {told} have ended after {_DOWNSTREAM_SECONDS} s")
-            time.sleep(0.3)
-        _title(self._out, f"$ haul runs --env {ENVIRONMENT}      each manifest has started {DOWNSTREAM}")
+    def see_followers_out(self, expected: int) -> None:
+        """Every manifest has started the pipelines that wait for it."""
+        for pipeline in self._vendor.FOLLOWERS:
+            give_up = time.monotonic() + _FOLLOWERS_SECONDS
+            while (told := sum(record.told for record in self._records(pipeline))) < expected:
+                if time.monotonic() > give_up:
+                    raise DemoError(f"of {expected} runs of {pipeline}, {told} have ended after {_FOLLOWERS_SECONDS} s")
+                time.sleep(0.3)
+        said = "".join(f"      each manifest has started {pipeline}" for pipeline in self._vendor.FOLLOWERS)
+        _title(self._out, f"$ haul runs --env {ENVIRONMENT}{said}")
         runs.list_runs(None, self._haul, self._out, limit=20)
 
     def _records(self, pipeline: str) -> list[RunRecord]:
@@ -136,13 +140,13 @@ class Demo:
         return [self._delivery(manifest) for manifest in found if isinstance(manifest, ExportManifest)]
 
     def _delivery(self, manifest: ExportManifest) -> Delivery:
-        truth = self._visier.truth(str(manifest.job.result_id))
-        files = {file.vendor_name: file for dataset in manifest.datasets for file in dataset.files}
-        paths = {name: self._fetch(file.uri) for name, file in files.items()}
-        wrong = dict.fromkeys(truth.keys() - files.keys(), "was served and is not in the manifest")
-        for name, file in files.items():
-            if difference := _difference(paths[name], file.rows, truth.get(name)):
-                wrong[name] = difference
+        landed = {(dataset.name, file.vendor_name): file for dataset in manifest.datasets for file in dataset.files}
+        paths = {file.uri: self._fetch(file.uri) for file in landed.values()}
+        served = {_landed_as(file, landed): file for file in self._vendor.served(manifest)}
+        wrong = {name: "was served and is not in the manifest" for _, name in served.keys() - landed.keys()}
+        for place, file in landed.items():
+            if difference := _difference(paths[file.uri], file.rows, served.get(place)):
+                wrong[file.vendor_name] = difference
         return Delivery(manifest, paths, wrong)
 
     def _fetch(self, uri: str) -> Path:
@@ -154,9 +158,8 @@ class Demo:
 
     def show_files(self, delivery: Delivery) -> None:
         manifest = delivery.manifest
-        mark = manifest.watermark
-        versions = f"{mark.from_} -> {mark.to}" if mark.from_ else f"{mark.to}"
-        _title(self._out, f"What landed: {manifest.pipeline}, {manifest.mode} {versions}")
+        versions = watching.versions(manifest.watermark)
+        _title(self._out, f"What landed: {manifest.pipeline}, {manifest.mode} {versions}".rstrip())
         rows = [
             [
                 dataset.name,
@@ -175,14 +178,14 @@ class Demo:
 
     def show_notice(self, number: int) -> None:
         """The last of the pipeline's notices, as a subscriber was sent it."""
-        notice = self._stack.notices(PIPELINE, at_least=number)[-1]
+        notice = self._stack.notices(self._vendor.PIPELINE, at_least=number)[-1]
         _title(self._out, "The notice that was delivered")
         for line in [f"Subject: {notice.subject}", *notice.body.rstrip().splitlines()]:
             self._out.say(f"  {line}".rstrip())
 
     def show_states(self) -> None:
         """What Step Functions did, and AWS would charge for."""
-        for record in self._records(PIPELINE):
+        for record in self._records(self._vendor.PIPELINE):
             self._show_states(record)
 
     def _show_states(self, record: RunRecord) -> None:
@@ -199,13 +202,20 @@ class Demo:
         )
 
 
-def _difference(path: Path, rows: int | None, truth: FileTruth | None) -> str | None:
+def _landed_as(file: Served, landed: Collection[tuple[str, str]]) -> tuple[str, str]:
+    """Which dataset and file of a manifest a served file must be; one that is not there is as it was served."""
+    if file.dataset is not None:
+        return file.dataset, file.name
+    return next((place for place in landed if place[1] == file.name), ("", file.name))
+
+
+def _difference(path: Path, rows: int | None, served: Served | None) -> str | None:
     """How a landed file differs from what was served."""
-    if truth is None:
+    if served is None:
         return "was never served"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != truth.sha256:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != served.sha256:
         return "other bytes landed than were served"
-    return f"{rows} rows in the manifest, {truth.rows} served" if rows != truth.rows else None
+    return f"{rows} rows in the manifest, {served.rows} served" if rows != served.rows else None
 
 
 def _with_the_loop_as_one(states: Sequence[str]) -> Iterator[str]:
@@ -220,32 +230,29 @@ def _with_the_loop_as_one(states: Sequence[str]) -> Iterator[str]:
             yield rest.pop(0)
 
 
-def _query(out: Output, full: Delivery, delta: Delivery) -> None:
+def _ask(out: Output, question: Question, delivery: Delivery) -> None:
     """Read what landed as its readers would: by the manifest."""
-    _title(out, f"Flights per airline, of data version {full.manifest.watermark.to} (DuckDB on the landed files)")
+    mark = delivery.manifest.watermark
+    _title(out, f"{question.title.format(mark=mark)} (DuckDB on the landed files)")
+    header: list[str] = []
+    rows: list[list[str]] = []
     with duckdb.connect() as database:
-        _load(database, full)
-        answer = database.sql(_FLIGHTS_PER_AIRLINE)
-        out.table([[str(value) for value in row] for row in answer.fetchall()], header=answer.columns, indent="  ")
-    mark = delta.manifest.watermark
-    _title(out, f"Rows by _DiffAction_, from {mark.from_} to {mark.to}")
-    with duckdb.connect() as database:
-        counted = [
-            [name, str(action), f"{count:>8,}"]
-            for name, relation in _load(database, delta).items()
-            for action, count in relation.aggregate("_DiffAction_, count(*)").order("_DiffAction_").fetchall()
-        ]
-    out.table(counted, header=["DATASET", "ACTION", "    ROWS"], indent="  ")
+        tables = _load(database, delivery)
+        for name in tables if question.of_each else [""]:
+            answer = database.sql(question.sql.replace("{table}", f'"{name}"'))
+            first = [name] if name else []
+            header = [*(["dataset"] if name else []), *answer.columns]
+            rows += [[*first, *map(str, row)] for row in answer.fetchall()]
+    out.table(rows, header=header, indent="  ")
 
 
-def _load(database: duckdb.DuckDBPyConnection, delivery: Delivery) -> dict[str, duckdb.DuckDBPyRelation]:
+def _load(database: duckdb.DuckDBPyConnection, delivery: Delivery) -> list[str]:
     """Make a table of each dataset; one in which nothing changed has no files."""
     loaded = [dataset for dataset in delivery.manifest.datasets if dataset.files]
     for dataset in loaded:
-        files = [str(delivery.paths[file.vendor_name]) for file in dataset.files]
-        read = "SELECT * FROM read_csv($files, header = true, all_varchar = true)"
-        database.sql(read, params={"files": files}).create(dataset.name)
-    return {dataset.name: database.table(dataset.name) for dataset in loaded}
+        files = [str(delivery.paths[file.uri]) for file in dataset.files]
+        database.sql(_READERS[dataset.format.type], params={"files": files}).create(dataset.name)
+    return [dataset.name for dataset in loaded]
 
 
 def _title(out: Output, text: str) -> None:
@@ -253,8 +260,8 @@ def _title(out: Output, text: str) -> None:
     out.say(text, style="bold")
 
 
-def demo(out: Output) -> None:
-    """The whole show.
+def demo(vendor: VendorDemo, title: str, out: Output) -> None:
+    """The whole show. `title` is what the vendor calls itself.
 
     Raises:
         DemoError: it did not come out as it should.
@@ -274,44 +281,42 @@ def demo(out: Output) -> None:
             out.say(f"{STACK} is being deployed to LocalStack at {local.endpoint_url}.")
             with phases.phase("the app is deployed"):
                 deploy(synthesized, STACK, session)
-            with (
-                VisierSimulator(job_seconds=3, published=3) as visier,
-                Stack(session, environment=ENVIRONMENT) as stack,
-            ):
+            with vendor.simulator as simulator, Stack(session, environment=ENVIRONMENT) as stack:
                 stack.listen()
-                stack.connect(CONNECTION, **visier_secret(visier.url))
-                out.say(f"Visier is simulated at {visier.url}, with three data versions.")
-                _show(Demo(stack, visier, out, Path(folder)), out, phases)
+                stack.connect(vendor.connection(ENVIRONMENT), **vendor.secret(simulator.url))
+                out.say(f"{title} is simulated at {simulator.url}, with {vendor.stock}.")
+                _show(Demo(stack, vendor, out, Path(folder)), vendor, title, out, phases)
         finally:
             with phases.phase("everything is stopped"):
                 local.stop()
     phases.show()
 
 
-def _show(demo: Demo, out: Output, phases: Phases) -> None:
-    with phases.phase("full export"):
-        demo.export_in_full()
-    with phases.phase("delta"):
-        demo.export_the_difference()
+def _show(demo: Demo, vendor: VendorDemo, title: str, out: Output, phases: Phases) -> None:
+    with phases.phase("first export, by hand"):
+        demo.export_by_hand()
+    with phases.phase("second export, by schedule"):
+        demo.export_by_schedule()
     with phases.phase("looking at what landed"):
-        full, delta = demo.deliveries(PIPELINE)
-        demo.show_files(full)
-        demo.show_files(delta)
-        demo.show_notice(2)
-        _query(out, full, delta)
+        every = demo.deliveries(vendor.PIPELINE)
+        for delivery in every:
+            demo.show_files(delivery)
+        demo.show_notice(_RUNS)
+        for question in vendor.QUESTIONS:
+            _ask(out, question, every[question.of])
         demo.show_states()
-    with phases.phase("downstream pipeline"):
-        demo.see_downstream_out(2)
-        copies = demo.deliveries(DOWNSTREAM)
+    with phases.phase("pipelines that follow"):
+        demo.see_followers_out(_RUNS)
+        every += [copy for pipeline in vendor.FOLLOWERS for copy in demo.deliveries(pipeline)]
     out.say()
-    every = [full, delta, *copies]
     wrong = [f"{name}: {what}" for delivery in every for name, what in delivery.wrong.items()]
-    if wrong or len(copies) != 2:
-        raise DemoError("\n".join(wrong) or f"{DOWNSTREAM} published {len(copies)} times, not twice")
+    expected = _RUNS * (1 + len(vendor.FOLLOWERS))
+    if wrong or len(every) != expected:
+        raise DemoError("\n".join(wrong) or f"there are {len(every)} manifests, not {expected}")
     files = sum(len(delivery.paths) for delivery in every)
     size = words.size(sum(delivery.manifest.totals.bytes for delivery in every))
     out.say(
-        f"✓ All {files} files of {len(every)} runs, {size}, are byte for byte what Visier served.", style="bold green"
+        f"✓ All {files} files of {len(every)} runs, {size}, are byte for byte what {title} served.", style="bold green"
     )
 
 
@@ -324,12 +329,17 @@ def _use(local: LocalStack) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.local.demo", description=__doc__.splitlines()[0])
-    parser.add_argument("vendor", nargs="?", default="visier", choices=["visier"])
-    parser.parse_args()
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    parser.add_argument("vendor", nargs="?", default="visier", help=f"{', '.join(names())}; visier if there is none")
+    vendor = parser.parse_args().vendor
     out = Output()
     try:
-        demo(out)
+        chosen = demo_of(vendor)()
+    except UnknownVendorError as error:
+        print(f"{error}. Such as: make demo VENDOR=adobe", file=sys.stderr)
+        return Exit.USAGE
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        demo(chosen, vendor_models.title(vendor), out)
     except KeyboardInterrupt:
         return _interrupted()
     except (DemoError, DeployError, LocalStackError, *EXPECTED) as error:

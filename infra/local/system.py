@@ -1,4 +1,4 @@
-"""The whole local system, to explore: LocalStack with the app in it, and the vendor's simulator.
+"""The whole local system, to explore: LocalStack with the app in it, and a simulator of every vendor.
 
 It runs detached, until it is told to end. What runs is remembered in `.localstack/`, with the logs.
 """
@@ -11,9 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import boto3
@@ -22,13 +22,14 @@ from infra.local.deploy import deploy, synthesize
 from infra.local.localstack import ROOT, LocalStack, aws_environment
 from infra.local.processes import Process
 from infra.local.stack import Stack
+from infra.local.vendors import demo
 
 ENVIRONMENT = "local"
 STACK = f"Haul-{ENVIRONMENT}"
-CONNECTION = "visier-acme"
 STATE = ROOT / ".localstack"
 
 _SIMULATOR_SECONDS = 30
+_LOCALSTACK = "localstack"
 
 
 class LocalSystemError(Exception):
@@ -58,7 +59,7 @@ class System:
     """What runs. A part that has ended by itself is not in it."""
 
     localstack: Running | None = None
-    visier: Running | None = None
+    vendors: Mapping[str, Running] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -72,7 +73,7 @@ def status() -> System:
     """What runs now."""
     remembered = _remembered()
     alive = {name: part for name, part in remembered.items() if part.is_alive}
-    return System(**alive)
+    return System(alive.pop(_LOCALSTACK, None), alive)
 
 
 def up(say: Callable[[str], None]) -> System:
@@ -87,20 +88,21 @@ def up(say: Callable[[str], None]) -> System:
         step = _Steps(say)
         assembly = _InBackground(lambda: synthesize(STATE / "cdk.out", environment=ENVIRONMENT))
         if system.localstack is None:
-            system = _remember(System(_start_localstack(), system.visier))
+            system = _remember(replace(system, localstack=_start_localstack()))
             step.done("LocalStack started")
-        if system.visier is None:
-            system = _remember(System(system.localstack, _start_visier()))
-            step.done("Visier simulator started")
+        if wanted := [name for name in demo.names() if name not in system.vendors]:
+            system = _remember(replace(system, vendors={**system.vendors, **_start_simulators(wanted)}))
+            step.done(f"{', '.join(wanted)} simulated")
         os.environ.update(system.environment)
         synthesized = assembly.result()
         step.done("app synthesized")
         deploy(synthesized, STACK, boto3.Session())
         step.done("app deployed")
-        assert system.visier is not None  # noqa: S101 - started above
         with Stack(boto3.Session(), environment=ENVIRONMENT) as stack:
-            stack.connect(CONNECTION, **visier_secret(system.visier.url))
-        step.done(f"connection {CONNECTION} made")
+            for name, simulator in system.vendors.items():
+                known = demo.demo_of(name)
+                stack.connect(known.connection(ENVIRONMENT), **known.secret(simulator.url))
+        step.done("connections made")
         _write_exports(system)
         return system
 
@@ -118,37 +120,49 @@ def down() -> bool:
         return ran
 
 
-def visier_secret(url: str) -> dict[str, str]:
-    """What the simulator takes."""
-    return {"base_url": url, "username": "demo", "password": "demo", "api_key": "demo", "vanity_name": "demo"}
-
-
 def _start_localstack() -> Running:
     local = LocalStack(log=STATE / "localstack.log", detached=True)
     local.start()
     return Running(Process.of(local.pid), local.endpoint_url, str(local.folder))
 
 
-def _start_visier() -> Running:
-    log = STATE / "visier.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "infra.local.vendors", "visier", "--port", "0"],
+def _start_simulators(names: list[str]) -> dict[str, Running]:
+    """Start simulators beside each other: most of what each takes is starting Python."""
+    begun = {name: _begin_simulator(name) for name in names}
+    try:
+        return {name: Running(Process.of(process.pid), _url(name, process)) for name, process in begun.items()}
+    except LocalSystemError:
+        for process in begun.values():
+            process.kill()
+        raise
+
+
+def _begin_simulator(name: str) -> subprocess.Popen[bytes]:
+    with _log(name).open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "infra.local.vendors", name, "--port", "0"],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _url(name: str, process: subprocess.Popen[bytes]) -> str:
+    """Where a simulator says that it is reached, once it does."""
     give_up = time.monotonic() + _SIMULATOR_SECONDS
     while True:
-        for line in log.read_text().splitlines():
+        for line in _log(name).read_text().splitlines():
             if line.startswith("ready "):
-                return Running(Process.of(process.pid), line.removeprefix("ready "))
+                return line.removeprefix("ready ")
         if process.poll() is not None or time.monotonic() > give_up:
-            process.kill()
-            raise LocalSystemError(f"the Visier simulator does not start:\n{log.read_text()}")
+            raise LocalSystemError(f"the simulator of {name} does not start:\n{_log(name).read_text()}")
         time.sleep(0.05)
+
+
+def _log(name: str) -> Path:
+    return STATE / f"{name}.log"
 
 
 def _remembered() -> dict[str, Running]:
@@ -162,7 +176,9 @@ def _remembered() -> dict[str, Running]:
 
 
 def _remember(system: System) -> System:
-    (STATE / "state.json").write_text(json.dumps(asdict(system), indent=2) + "\n")
+    parts = {_LOCALSTACK: system.localstack, **system.vendors}
+    state = {name: asdict(part) for name, part in parts.items() if part}
+    (STATE / "state.json").write_text(json.dumps(state, indent=2) + "\n")
     return system
 
 

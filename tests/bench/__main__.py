@@ -42,6 +42,8 @@ SIZED = (
     contenders.RCLONE,
 )
 
+SMALL = (contenders.FLOOR, contenders.OURS, contenders.OURS_BUFFERED, contenders.OURS_FULL, contenders.BOTO3)
+
 
 def say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
@@ -51,7 +53,7 @@ def full() -> int:
     found = Measured()
     with ExitStack() as open_until_the_end:
         at, vendor, sink = _ends(open_until_the_end, 1_000)
-        plain = found.compare(at, PLAIN, contenders.ALL, vendor=vendor, sink=sink, megabytes=1_000, rounds=5)
+        plain = found.compare(at, PLAIN, contenders.ALL, vendor=vendor, sink=sink, megabytes=1_000, rounds=3)
         speaking = [contender for contender in contenders.ALL if contender.signs and contender.stores]
         try:
             real = open_until_the_end.enter_context(servers.rclone(at))
@@ -63,14 +65,14 @@ def full() -> int:
         )
         try:
             group = open_until_the_end.enter_context(limited(SMALL_LAMBDA))
-            few = [contenders.BY_NAME[name] for name in (contenders.FLOOR, *SIZED)]
+            few = [contenders.BY_NAME[name] for name in SMALL]
             found.compare(at, QUOTA, few, vendor=vendor, sink=sink, megabytes=100, rounds=3, group=group)
         except MissingError as missing:
             found.skip(QUOTA, "everything", missing)
         for megabytes in (1, 10, 100, 1_000):
-            found.size(at, megabytes, vendor=vendor, sink=sink, rounds=1 if megabytes == 1_000 else 3)
+            found.size(at, megabytes, vendor=vendor, sink=sink, rounds=1 if megabytes >= 100 else 3)
         found.check(file_of(at, 100 * MEGABYTE), rounds=5)
-        found.imports(at.folder, rounds=15)
+        found.imports(at.folder, rounds=11)
     found.memory([10, 100, 1_000])
     found.corpus()
     found.wait()

@@ -110,12 +110,12 @@ ALL = [
     Contender(CONTENT, other("put_object")),
     Contender("smart_open", other("smart_open")),
     Contender(RCLONE, _rclone),
-    Contender("curl | aws s3 cp -", _curl_aws),
+    Contender("curl piped into aws s3 cp", _curl_aws),
     Contender(AIRBYTE, other("airbyte"), part=0.03, stores=False),
 ]
 BY_NAME = {contender.name: contender for contender in ALL}
 THROTTLED = [
     Contender(CURL_GET, _curl_get, stores=False, signs=False),
-    *(BY_NAME[name] for name in (OURS, OURS_BUFFERED, *RANGES.values(), BOTO3, RCLONE)),
+    *(BY_NAME[name] for name in (OURS, *RANGES.values(), BOTO3)),
 ]
 QUICK = [BY_NAME[name] for name in (FLOOR, OURS, OURS_BUFFERED, BOTO3)]

@@ -908,19 +908,19 @@ def test_reads_answer_as_adobe_does(adobe: AdobeSimulator) -> None:
     batch = {"batch": job.result_id or ""}
     operations = connector.operations()
 
-    listed = operations["list-jobs"].run({})
-    filtered = operations["list-jobs-with-status"].run({"status": "FAILED"})
-    status = operations["job-status"].run({"job": job.id or ""})
-    files = operations["batch-files"].run(batch)
-    parts = operations["file-parts"].run({"file": files["data"][0]["dataSetFileId"]})
+    listed = operations["list-jobs"].run({}).document
+    filtered = operations["list-jobs-with-status"].run({"status": "FAILED"}).document
+    status = operations["job-status"].run({"job": job.id or ""}).document
+    files = operations["batch-files"].run(batch).document
+    parts = operations["file-parts"].run({"file": files["data"][0]["dataSetFileId"]}).document
 
     assert listed["records"] == [status] == adobe.jobs()
     assert filtered["records"] == []
     assert (len(files["data"]), len(parts["data"])) == (2, 2)
-    assert operations["batch-status"].run(batch)[job.result_id]["status"] == "success"
-    assert operations["batch-failed"].run(batch)["data"] == []
-    assert operations["batch-meta"].run(batch)["data"]
-    assert {name for name, operation in operations.items() if operation.changes} == {"delete-job"}
+    assert operations["batch-status"].run(batch).document[job.result_id]["status"] == "success"
+    assert operations["batch-failed"].run(batch).document["data"] == []
+    assert operations["batch-meta"].run(batch).document["data"]
+    assert {name for name, operation in operations.items() if operation.kind.changes} == {"delete-job"}
 
 
 @pytest.mark.parametrize(

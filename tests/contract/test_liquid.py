@@ -671,7 +671,7 @@ def test_no_link_is_kept_or_shown(simulate: Simulate, scenario: str) -> None:
 
     report = connector.status(job)
     contents = connector.contents(job, JSON)
-    shown = connector.operations()["job-status"].run({"job": job.id or ""})
+    shown = connector.operations()["job-status"].run({"job": job.id or ""}).document
 
     told = f"{report!r} {contents!r} {contents.to_json()} {shown!r} {vars(connector)!r}"
     tokens = [token for known in liquid._jobs.values() for token in known.tokens]
@@ -990,14 +990,14 @@ def test_operations_answer_as_the_vendor_does(liquid: LiquidSimulator) -> None:
     job = submitted(connector)
     operations = connector.operations()
 
-    who = operations["token-info"].run({})
-    status = operations["job-status"].run({"job": job.id or ""})
-    canceled = operations["cancel-job"].run({"job": job.id or ""})
+    who = operations["token-info"].run({}).document
+    status = operations["job-status"].run({"job": job.id or ""}).document
+    canceled = operations["cancel-job"].run({"job": job.id or ""}).document
 
     assert who == {"userId": "demo", "authenticatedUserId": "demo", "community": "demo"}
     assert (status["jobId"], status["status"], status["recordsProcessed"]) == (job.id, "Initialized", "0")
     assert canceled["status"] == "Canceling"
-    assert [name for name, operation in operations.items() if operation.changes] == ["cancel-job"]
+    assert [name for name, operation in operations.items() if operation.kind.changes] == ["cancel-job"]
 
 
 @pytest.mark.parametrize("name", ["job-status", "cancel-job"])

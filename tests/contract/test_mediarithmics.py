@@ -1040,19 +1040,19 @@ def test_reads_answer_as_mediarithmics_does(mics: MediarithmicsSimulator) -> Non
     job = finished(connector, KNOWN_EXPORT)
     operations = connector.operations()
 
-    user = operations["connected-user"].run({})
-    exports = operations["list-exports"].run({"organisation": "1426"})
-    export = operations["export-details"].run({"export": "9879"})
-    executions = operations["list-executions"].run({"export": "9879"})
-    execution = operations["execution-status"].run({"job": job.id or ""})
-    checked = operations["check-query"].run({"datamart": "1509", "query": OTQL})
+    user = operations["connected-user"].run({}).document
+    exports = operations["list-exports"].run({"organisation": "1426"}).document
+    export = operations["export-details"].run({"export": "9879"}).document
+    executions = operations["list-executions"].run({"export": "9879"}).document
+    execution = operations["execution-status"].run({"job": job.id or ""}).document
+    checked = operations["check-query"].run({"datamart": "1509", "query": OTQL}).document
 
     assert user["workspaces"] == [{"organisation_id": "1426"}]
     assert exports["data"] == mics.exports()
     assert export in exports["data"]
     assert executions["data"] == [execution] == mics.executions()
     assert checked == {"type": "VALID", "status": "ok"}
-    assert all(operation.changes is None for operation in operations.values())
+    assert all(not operation.kind.changes for operation in operations.values())
 
 
 def test_reads_of_what_is_not_there_say_so(mics: MediarithmicsSimulator) -> None:

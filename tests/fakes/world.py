@@ -22,7 +22,8 @@ from haul.models.event import Outcome
 from haul.models.export import Download, Export, PlanItem
 from haul.models.landed import LandedFile
 from haul.models.ledger import RunRecord
-from haul.models.work import JobStatus
+from haul.models.work import JobStatus, Work
+from haul.pacing import Pace
 from haul.ports import Connector, Execution, ExecutionState, Notice, OutOfTimeError, Site, Store
 from tests.fakes.landing import FakeLanding
 from tests.fakes.memory_store import Fault, FaultyStore, KilledError, MemoryStore
@@ -72,6 +73,7 @@ class World:
         self.notices: list[Notice] = []
         self.downloads_fail: list[HaulError | OutOfTimeError] = []
         self.time_left = 900.0
+        self.paused: list[float] = []
         self.links: dict[str, list[str]] = {}
         self.forgetting_fails: list[HaulError] = []
         self.before_write: Callable[[str], Fault | None] = lambda _: None
@@ -230,9 +232,10 @@ class World:
             connector=self.connector(wanted),
             landing=self.landing,
             land_file=self._land_file,
-            pause=lambda _: None,
+            pause=self.paused.append,
             clock=lambda: self.now,
             time_left=lambda: self.time_left,
+            pace=Pace(None, lambda: 0.0),
         ).run()
         return came.finished
 
@@ -241,8 +244,8 @@ class World:
             raise self.downloads_fail.pop(0)
         return fake_land_file(*given, **named)
 
-    def _notify(self, execution: Run, export: Export) -> dict[str, Any]:
-        record = self.ledger().run(export.pipeline, export.run_id)
+    def _notify(self, execution: Run, work: Work) -> dict[str, Any]:
+        record = self.ledger().run(work.pipeline, work.run_id)
         if record and record.execution == execution.arn:
             self.endings().settle(record, now=self.now)
         return {}

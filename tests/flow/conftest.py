@@ -16,6 +16,7 @@ from infra.local.deploy import deploy, synthesize
 from infra.local.localstack import LocalStack
 from infra.local.stack import Stack
 from infra.local.vendors.visier import VisierSimulator
+from infra.local.vendors.visier.demo import VisierDemo
 from tests.flow.customer import API_KEY, PASSWORD, Customer, NewCustomer
 
 
@@ -68,7 +69,7 @@ def new_simulator(pipeline: str, **knobs: Any) -> VisierSimulator:
 
 def connect(stack: Stack, visier: VisierSimulator, pipeline: str) -> str:
     name = pipeline.replace("t-", "c-", 1)
-    secret = {**system.visier_secret(visier.url), "vanity_name": pipeline, "password": PASSWORD, "api_key": API_KEY}
+    secret = {**VisierDemo.secret(visier.url), "vanity_name": pipeline, "password": PASSWORD, "api_key": API_KEY}
     stack.connect(name, **secret)
     return name
 

@@ -6,20 +6,21 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local.localstack import LocalStack
 from infra.local.stack import Stack
-from infra.local.vendors.visier import VisierSimulator
+from infra.local.vendors.simulator import VendorSimulator
 
 _ESTABLISHED = "01"
 
 
-def kill_caller(localstack: LocalStack, visier: VisierSimulator, function: str) -> None:
+def kill_caller(localstack: LocalStack, vendor: VendorSimulator[Any], function: str) -> None:
     """Kill the process of a function, named as Lambda names it, that has a connection to the simulator."""
-    port = urlsplit(visier.url).port or 0
+    port = urlsplit(vendor.url).port or 0
     callers = [pid for pid in processes_of(localstack, function) if _is_connected(pid, port)]
-    assert len(callers) == 1, f"{len(callers)} processes of {function} are connected to {visier.url}"
+    assert len(callers) == 1, f"{len(callers)} processes of {function} are connected to {vendor.url}"
     os.kill(callers[0], signal.SIGKILL)
 
 

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from haul.cli.app import app
-from infra.local import system
 from infra.local.stack import Stack
 from infra.local.vendors.visier import VisierSimulator
+from infra.local.vendors.visier.demo import VisierDemo
 from tests.flow.customer import API_KEY, PASSWORD
 
 
@@ -85,7 +85,7 @@ def test_a_cancelled_run_is_settled_and_its_rerun_adopts_the_job(
 def test_a_connection_is_made_looked_at_and_called(stack: Stack, visier: VisierSimulator, pipeline: str) -> None:
     name = pipeline.replace("t-", "c-", 1)
     own = {"vanity_name": pipeline, "password": PASSWORD, "api_key": API_KEY}
-    secret = {**system.visier_secret(visier.url), **own}
+    secret = {**VisierDemo.secret(visier.url), **own}
 
     made = haul("secret", "set", name, "--vendor", "visier", stdin=json.dumps(secret))
     looked = haul("doctor", name, "--vendor", "visier")

@@ -109,6 +109,7 @@ def owned(layer: Layer, tmp_path_factory: pytest.TempPathFactory) -> Synthesized
         permissions_boundary="acme-boundary",
         alarm_topic="arn:aws:sns:eu-west-1:123456789012:acme-alarms",
         notice_emails=("data@example.com",),
+        credential_operations=True,
         tags={"cost-centre": "4711"},
     )
     return synthesize("prod", everything, layer, tmp_path_factory.mktemp("owned"))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from haul.errors import INFRASTRUCTURE_ERRORS, DamagedFileError, HaulError, PermanentError, TransientError, names_of
+from haul.models import vendors
 from haul.models.export import Download, Export
 from haul.models.load import Load
 from tests.infra.conftest import Synthesized, spelled
@@ -22,6 +23,11 @@ from tests.infra.conftest import Synthesized, spelled
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 
 type State = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def operations(owned: Synthesized) -> State:
+    return definition(owned, "OperationFlow")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,62 @@ def test_a_flow_is_as_it_was(prod: Synthesized, construct: str, file: str) -> No
         snapshot.write_text(text)
 
     assert json.loads(text) == json.loads(snapshot.read_text())
+
+
+def test_the_operation_flow_is_as_it_was(operations: State) -> None:
+    snapshot = SNAPSHOTS / "operation_flow.json"
+    text = json.dumps(operations, indent=2) + "\n"
+    if os.environ.get("HAUL_RENEW_SNAPSHOTS"):
+        snapshot.write_text(text)
+
+    assert json.loads(text) == json.loads(snapshot.read_text())
+
+
+def test_only_a_read_is_tried_again_after_what_may_have_been_done(operations: State) -> None:
+    may_have_been = {"VendorUnavailableError", "Lambda.Unknown", "Sandbox.Timedout", "Lambda.ServiceException"}
+
+    for name in ("Change", "Change credentials"):
+        [retry] = operations["States"][name]["Retry"]
+        assert set(retry["ErrorEquals"]) == {
+            "RateLimitedError",
+            "UnreachableError",
+            "LedgerBusyError",
+            "Lambda.TooManyRequestsException",
+        }, name
+    [retry] = operations["States"]["Read"]["Retry"]
+    assert may_have_been < set(retry["ErrorEquals"])
+
+
+def test_every_operation_goes_to_the_state_of_its_kind(prod: Synthesized, owned: Synthesized) -> None:
+    """Where there is no function for credentials, the other one is asked, and refuses."""
+    for stack, credentials in ((prod, "Change"), (owned, "Change credentials")):
+        choice = definition(stack, "OperationFlow")["States"]["Which kind?"]
+        for vendor in vendors.names():
+            for name, kind in vendors.operations(vendor).items():
+                expected = credentials if kind.handles_credentials else "Change" if kind.changes else "Read"
+                assert chosen(choice, {"vendor": vendor, "operation": name}) == expected, name
+        for unknown in ({}, {"vendor": "visier"}, {"vendor": "visier", "operation": "no-such"}, {"operation": "x"}):
+            assert chosen(choice, unknown) == "Change", unknown
+
+
+def chosen(choice: State, given: dict[str, str]) -> str:
+    """Where a Choice goes, for the comparisons that this flow uses."""
+
+    def holds(rule: State) -> bool:
+        match rule:
+            case {"Not": inner}:
+                return not holds(inner)
+            case {"And": inner}:
+                return all(map(holds, inner))
+            case {"Or": inner}:
+                return any(map(holds, inner))
+            case {"IsPresent": True, "Variable": path}:
+                return path.removeprefix("$.") in given
+            case {"StringEquals": value, "Variable": path}:
+                return bool(given[path.removeprefix("$.")] == value)
+        raise AssertionError(rule)
+
+    return str(next((rule["Next"] for rule in choice["Choices"] if holds(rule)), choice["Default"]))
 
 
 def test_every_state_machine_has_a_snapshot(prod: Synthesized) -> None:
@@ -136,18 +198,13 @@ def test_a_child_never_fails_and_says_nothing(flow: State) -> None:
     assert "ResultWriter" not in flow["States"]["Download files"]
 
 
-def test_a_child_downloads_again_while_files_are_left_but_not_for_ever(flow: State) -> None:
+def test_a_child_downloads_again_while_files_are_left(flow: State) -> None:
     child = flow["States"]["Download files"]["ItemProcessor"]["States"]
 
     choice = child["Unfinished?"]
 
     assert child["Download"]["Next"] == "Unfinished?"
-    assert choice["Choices"] == [
-        {
-            "And": [{"Variable": "$.turn", "IsPresent": True}, {"Variable": "$.turn", "NumericLessThan": 2_000}],
-            "Next": "Download",
-        }
-    ]
+    assert choice["Choices"] == [{"Variable": "$.unfinished", "BooleanEquals": True, "Next": "Download"}]
     assert choice["Default"] == "Recorded elsewhere"
 
 
@@ -155,7 +212,7 @@ def test_a_child_is_given_a_download_made_of_the_export(flow: State) -> None:
     selector = flow["States"]["Download files"]["ItemSelector"]
     given = {name.removesuffix(".$"): path for name, path in selector.items()}
 
-    assert set(given) == set(Download.model_fields) - {"turn"}
+    assert set(given) == set(Download.model_fields) - {"turn", "unfinished"}
     assert given.pop("item") == "$$.Map.Item.Value"
     assert given == {name: f"$.{name}" for name in given}
     assert set(given) <= set(Export.model_fields)
@@ -163,7 +220,7 @@ def test_a_child_is_given_a_download_made_of_the_export(flow: State) -> None:
 
 def test_paths_of_the_flow_are_fields_of_the_export(flow: State) -> None:
     """But for what a state adds by itself, and what Abandon and Download answer."""
-    added = {"error", "abandon_error", "published", "cause", "turn"}
+    added = {"error", "abandon_error", "published", "cause", "unfinished"}
     paths = set(re.findall(r'"\$\.([a-z_]+)', json.dumps(flow)))
 
     assert paths

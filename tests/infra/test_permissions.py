@@ -63,6 +63,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     },
     "Abandon": GIVE_UP,
     "Sweep": {**GIVE_UP, "executions": {"states:DescribeExecution"}},
+    "RunOperation": {**SECRETS, "evidence/_operations/*": {"s3:PutObject"}},
     "RegisterPipeline": {**LETTERS, "ledger/*/pipeline": {*READ_WRITE, "s3:DeleteObject"}},
 }
 
@@ -97,9 +98,9 @@ def test_only_log_delivery_has_no_resource_to_name(prod: Synthesized) -> None:
 
 
 def test_schedules_and_rules_may_start_the_flows_and_nothing_else(prod: Synthesized) -> None:
-    start = {f"${{{flow}}}": {"states:StartExecution"} for flow in prod.of_type("AWS::StepFunctions::StateMachine")}
+    machines = [prod.logical_id("AWS::StepFunctions::StateMachine", flow) for flow in ("ExportFlow", "LoadFlow")]
+    start = {f"${{{flow}}}": {"states:StartExecution"} for flow in machines}
 
-    assert len(start) == 2
     assert granted_to(prod, "TriggersRuleRole") == start
     assert granted_to(prod, "TriggersSchedulerRole") == {**start, "dead letters": {"sqs:SendMessage"}}
 
@@ -110,7 +111,7 @@ def test_the_flow_may_invoke_its_own_functions_and_read_plans(prod: Synthesized)
 
     flow = prod.logical_id("AWS::StepFunctions::StateMachine", "ExportFlow")
     assert {re.sub(r"^\$\{(\w+?)[0-9A-F]{8}\.Arn\}$", r"\1", resource) for resource in invoked} == {
-        *MAY.keys() - {"Sweep", "RegisterPipeline", "StartLoad", "CheckLoad"}
+        *MAY.keys() - {"Sweep", "RegisterPipeline", "StartLoad", "CheckLoad", "RunOperation"}
     }
     assert {key: actions for key, actions in granted.items() if key not in invoked and key != "*"} == {
         "ledger/*/plans/*": {"s3:GetObject"},
@@ -118,6 +119,31 @@ def test_the_flow_may_invoke_its_own_functions_and_read_plans(prod: Synthesized)
         f"${{{flow}}}": {"states:StartExecution"},
         "map executions": {"states:DescribeExecution", "states:StopExecution"},
     }
+
+
+def test_the_operation_flow_may_invoke_its_functions_and_log(prod: Synthesized, owned: Synthesized) -> None:
+    for stack, expected in ((prod, {"RunOperation"}), (owned, {"RunOperation", "RunCredentialOperation"})):
+        granted = granted_to(stack, "OperationFlowRole")
+        invoked = {resource for resource, actions in granted.items() if actions == {"lambda:InvokeFunction"}}
+
+        assert {re.sub(r"^\$\{(\w+?)[0-9A-F]{8}\.Arn\}$", r"\1", resource) for resource in invoked} == expected
+        assert granted.keys() - invoked == {"*"}
+
+
+def test_only_the_credential_function_reads_what_vendors_are_to_keep(prod: Synthesized, owned: Synthesized) -> None:
+    """Connections have names that no such secret has: what reads those reads none of these."""
+    key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    granted = granted_to(owned, "RunCredentialOperationRole")
+
+    assert granted.pop(key) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert {name.removeprefix("arn:aws:s3:::acme-landing/"): actions for name, actions in granted.items()}.keys() >= {
+        "secrets",
+        "credentials",
+    }
+    assert granted["credentials"] == {"secretsmanager:GetSecretValue"}
+    for stack, readers in ((prod, []), (owned, ["RunCredentialOperationRole"])):
+        roles = [name[:-8] for name in stack.of_type("AWS::IAM::Role")]
+        assert [role for role in roles if "credentials" in granted_to(stack, role)] == readers
 
 
 def test_the_load_flow_may_invoke_its_own_functions(prod: Synthesized) -> None:
@@ -189,6 +215,7 @@ def _called(resource: str, landing: str) -> str:
         r"\$\{DeadLetters\w+\.Arn\}": "dead letters",
         r"\$\{\w+Logs\w+\.Arn\}": "own logs",
         r".*:secretsmanager:.*:secret:haul/prod/\*": "secrets",
+        r".*:secretsmanager:.*:secret:haul-credential/prod/\*": "credentials",
         r".*:secretsmanager:.*:secret:haul/prod/link/\*": "links",
         r".*:event-bus/default": "bus",
         r".*:execution:\$\{(Export|Load)FlowMachine\w+\.Name\}:\*": "executions",

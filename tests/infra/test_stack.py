@@ -83,9 +83,14 @@ def test_every_function_logs_json_to_a_group_of_its_own_that_forgets(prod: Synth
 
 
 def test_every_function_runs_a_module_that_is_there(prod: Synthesized) -> None:
-    modules = {function["Handler"].removeprefix("haul.handlers.").split(".")[0] for function in functions(prod)}
+    assert modules(prod) == {path.stem for path in HANDLERS.glob("[!_]*.py")} - {"run_credential_operation"}
 
-    assert modules == {path.stem for path in HANDLERS.glob("[!_]*.py")}
+
+def test_credentials_that_vendors_keep_are_touched_only_where_the_environment_asks(
+    prod: Synthesized, owned: Synthesized
+) -> None:
+    assert modules(owned) - modules(prod) == {"run_credential_operation"}
+    assert (parameters(prod)["credential-operations"], parameters(owned)["credential-operations"]) == ("false", "true")
 
 
 def test_the_download_has_a_whole_cpu_and_all_the_time_there_is(prod: Synthesized) -> None:
@@ -158,15 +163,21 @@ def test_the_sweep_comes_by_every_hour(prod: Synthesized) -> None:
 def test_failed_late_stale_and_dead_letters_raise_alarms(prod: Synthesized) -> None:
     alarms = prod.of_type("AWS::CloudWatch::Alarm")
 
-    assert {re.sub(r"^Watch|[0-9A-F]{8}$", "", name) for name in alarms} == {"Failed", "Late", "Stale", "DeadLetters"}
+    assert {re.sub(r"^Watch|[0-9A-F]{8}$", "", name) for name in alarms} == {
+        "Failed",
+        "Late",
+        "Stale",
+        "DeadLetters",
+        "OperationFailed",
+    }
     assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"notBreaching"}
-    assert [alarm.get("AlarmActions") for alarm in alarms.values()] == [None] * 4
+    assert [alarm.get("AlarmActions") for alarm in alarms.values()] == [None] * 5
 
 
 def test_alarms_go_where_the_environment_says(owned: Synthesized) -> None:
     actions: list[Any] = [alarm["AlarmActions"] for alarm in owned.of_type("AWS::CloudWatch::Alarm").values()]
 
-    assert actions == [["arn:aws:sns:eu-west-1:123456789012:acme-alarms"]] * 4
+    assert actions == [["arn:aws:sns:eu-west-1:123456789012:acme-alarms"]] * 5
 
 
 def test_what_the_command_line_needs_is_in_parameters(prod: Synthesized) -> None:
@@ -182,6 +193,8 @@ def test_what_the_command_line_needs_is_in_parameters(prod: Synthesized) -> None
         "sweep-function",
         "code-version",
         "quota-reserve",
+        "operation-flow-arn",
+        "credential-operations",
     }
 
 
@@ -193,6 +206,10 @@ def test_tags_are_on_everything_that_has_tags(owned: Synthesized) -> None:
 
 def test_an_environment_files_schema_is_in_step() -> None:
     assert environment.SCHEMA.read_text() == environment.schema(), "do: python -m infra.environment"
+
+
+def modules(stack: Synthesized) -> set[str]:
+    return {function["Handler"].removeprefix("haul.handlers.").split(".")[0] for function in functions(stack)}
 
 
 def functions(stack: Synthesized) -> list[dict[str, Any]]:

@@ -13,15 +13,16 @@ from pydantic import BaseModel
 
 from haul import errors, keys, notices
 from haul.cli.app import app
-from haul.models import ledger
+from haul.models import ledger, vendors
 from haul.models.event import Outcome
-from haul.models.manifest import ExportManifest
+from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.run import Run
 from infra.environment import Environment
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PARTS = ("You see", "It means", "Readers see", "Do", "If it comes back")
+UNTOLD = ("RunAbandonedError", "UnreachableError")  # no notice has these for its error
 NO_ERRORS = ("LATE", "STALE", "NOTHING_NEW", "JOINED")
 PLACEHOLDERS = {"run_id": "RUN", "environment": "ENV", "connection": "CONNECTION", "pipeline": "PIPELINE"}
 
@@ -76,7 +77,7 @@ def test_the_runbook_knows_no_error_that_there_is_not() -> None:
     assert {name for name in RUNBOOK if name.endswith("Error")} == set(notices.ADVICE)
 
 
-@pytest.mark.parametrize("name", [name for name in notices.ADVICE if name != "RunAbandonedError"])
+@pytest.mark.parametrize("name", [name for name in notices.ADVICE if name not in UNTOLD])
 def test_the_runbook_shows_the_subject_that_the_notice_has(name: str) -> None:
     outcome = {"CancelledError": Outcome.CANCELLED, "ResultExpiredError": Outcome.EXPIRED}.get(name, Outcome.FAILED)
 
@@ -174,7 +175,8 @@ def test_every_subcommand_that_is_named_is_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "model"), [("manifest.md", ExportManifest), ("manifest.md", Run), ("operate.md", Environment)]
+    ("page", "model"),
+    [("manifest.md", ExportManifest), ("manifest.md", LoadManifest), ("manifest.md", Run), ("operate.md", Environment)],
 )
 def test_every_field_of_a_document_is_explained(page: str, model: type[BaseModel]) -> None:
     explained = set(re.findall(r"`([\w.]+)`", text(ROOT / "docs" / page)))
@@ -188,9 +190,10 @@ def test_every_field_of_a_document_is_explained(page: str, model: type[BaseModel
 def test_the_manifest_that_is_shown_is_one() -> None:
     page = text(ROOT / "docs" / "manifest.md")
     shown = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
-    manifest, run = shown[0], shown[1]
+    manifest, load, run = shown
 
     assert with_the_fields_of(ExportManifest.model_validate(manifest), manifest)
+    assert within(load, json.loads(LoadManifest.model_validate(manifest | load).model_dump_json(by_alias=True)))
     assert with_the_fields_of(Run.model_validate(run), run)
 
 
@@ -207,6 +210,15 @@ def within(shown: object, whole: object) -> bool:
             return len(shown) == len(whole) and all(map(within, shown, whole))
         case _:
             return shown == whole
+
+
+@pytest.mark.parametrize("vendor", vendors.names())
+def test_every_vendor_has_a_page_under_its_own_name(vendor: str) -> None:
+    page = text(ROOT / "docs" / "vendors" / f"{vendor}.md")
+    title = vendors.title(vendor)
+
+    assert page.startswith(f"# {title}\n")
+    assert f"[{title}](vendors/{vendor}.md)" in text(ROOT / "docs" / "README.md")
 
 
 def test_every_document_of_the_ledger_is_in_the_architecture_page() -> None:

@@ -51,6 +51,7 @@ def test_names_are_spelled_from_the_top_down() -> None:
         "TruncatedFileError",
         "CorruptFileError",
         "ErrorPageError",
+        "FileChangedError",
     ]
 
 

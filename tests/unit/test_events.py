@@ -11,13 +11,14 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from haul import keys
-from haul.models import schemas, vendors
+from haul.models import pipeline_files, schemas, vendors
 from haul.models.base import parse
 from haul.models.event import Event, Source, Start, unreplaced
 from haul.models.symbols import KNOWN
 from haul.models.vendors import action_of
 
 FILES = sorted((Path(__file__).parents[2] / "events").iterdir())
+PIPELINES = sorted((Path(__file__).parents[2] / "infra" / "pipelines").glob("*.yaml"))
 SCHEDULED_AT = "2026-11-22T05:00:00Z"
 
 
@@ -55,7 +56,7 @@ def test_a_file_is_a_right_event_as_it_lies_there_and_as_it_is_sent(path: Path) 
 def test_a_whole_event_needs_no_pipeline(path: Path) -> None:
     event = vendors.checked(parse(Event, as_sent(path)))
 
-    assert action_of(event).kind == ("load" if event.source else "export")
+    assert action_of(event).takes_source == (event.source is not None)
 
 
 @pytest.mark.parametrize("path", from_rules, ids=lambda path: path.name)
@@ -123,3 +124,18 @@ def inner_fields(annotation: Any) -> list[str]:
 
 def test_the_page_has_every_symbol() -> None:
     assert [symbol for symbol in KNOWN if f"`{symbol}" not in PAGE] == []
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
+def test_the_sample_of_a_pipeline_is_what_the_pipeline_sends(path: Path) -> None:
+    """Where there is an event and a pipeline of one name, they ask for the same, or the event for more."""
+    pipeline = pipeline_files.settled(path, "")
+    samples = [as_sent(event) for event in whole if read(event)["pipeline"] == path.stem]
+
+    for sample in samples:
+        sent = vendors.checked(parse(Event, pipeline.event()))
+        shown = vendors.checked(parse(Event, sample))
+        assert (sent.vendor, sent.action, sent.connection) == (shown.vendor, shown.action, shown.connection)
+        assert sent.options == shown.options
+        assert sent.request.items() <= shown.request.items()  # a sample may show a field that no night wants
+    assert samples or pipeline.when.manifest, "it has no file in events/"

@@ -32,6 +32,10 @@ def a_manifest(run_id: str) -> dict[str, Any]:
     return {"manifest": {"bucket": "landing", "key": f"manifests/upstream/{run_id}.json", "version_id": None}}
 
 
+def an_unversioned(etag: str) -> dict[str, Any]:
+    return {"object": {"bucket": "inbox", "key": "a.csv", "etag": etag}}
+
+
 def faulty(store: Store, *faults: Fault | None) -> FaultyStore:
     """A store whose next writes meet `faults`, in order."""
     planned = list(faults)
@@ -62,6 +66,8 @@ def opened(ledger: Ledger, execution: str = "e1", **fields: Any) -> RunRecord:
         ({"id": "a"}, {"id": "a", "pipeline": "archive"}, False),
         ({"source": an_object(), "id": "a"}, {"source": an_object(), "id": "b"}, True),
         ({"source": an_object("v1")}, {"source": an_object("v2")}, False),
+        ({"source": an_unversioned("x")}, {"source": an_unversioned("y")}, False),
+        ({"source": an_unversioned("x")}, {"source": an_unversioned("x")}, True),
         ({"source": a_manifest("r1"), "id": "a"}, {"source": a_manifest("r1"), "id": "b"}, True),
         ({"source": a_manifest("r1")}, {"source": a_manifest("r2")}, False),
         ({}, {}, False),

@@ -254,5 +254,5 @@ def test_a_vendor_that_sends_no_links_is_given_none(world: World, monkeypatch: p
     export = only(world).work
     assert isinstance(export, Export)
 
-    with pytest.raises(InvalidEventError, match="fake sends no links by mail"):
+    with pytest.raises(InvalidEventError, match="Fake sends no links by mail"):
         wiring.connector(export.model_copy(update={"link": True}))

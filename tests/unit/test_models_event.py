@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from haul.errors import InvalidEventError
 from haul.models import schemas, vendors
 from haul.models.base import duration_text, merged, parse
-from haul.models.event import About, Event, Notify, Start, unreplaced
+from haul.models.event import About, Event, Notify, S3Object, Start, unreplaced
 
 
 def an_event(**fields: Any) -> dict[str, Any]:
@@ -294,3 +294,13 @@ def test_an_attribute_that_nobody_filled_in_is_found_wherever_it_is(document: di
 
 def test_an_event_without_such_attributes_has_none() -> None:
     assert unreplaced(an_event(options={"target_tenant": None, "list": [1, "a < b"]})) is None
+
+
+def test_what_a_rule_had_no_value_for_is_not_there() -> None:
+    """A bucket without versions has no version id, and LocalStack's rules have no word for a size of 0."""
+    named = {"bucket": "acme-inbox", "key": "inbox/people/", "version_id": "", "size": "", "etag": ""}
+
+    source = read(an_event(source={"object": named})).source
+
+    assert source is not None
+    assert source.object == S3Object(bucket="acme-inbox", key="inbox/people/")

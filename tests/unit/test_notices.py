@@ -206,8 +206,26 @@ def test_what_nobody_counted_is_left_out() -> None:
 
     assert notice.subject == "OK visier-people prod: 1 dataset"
     assert "published Visier's dv-export in full." in notice.body
+    assert "published LiquidAnalytics' dv-export" in told(a_published_run(vendor="liquid"), manifest).body
     assert "  1 file, 999 bytes\n" in notice.body
     assert "None" not in notice.body
+
+
+@pytest.mark.parametrize(
+    ("vendor", "title"),
+    [
+        ("visier", "Visier"),
+        ("adobe", "Adobe Experience Platform"),
+        ("liquid", "LiquidAnalytics"),
+        ("mediarithmics", "mediarithmics"),
+        ("vizier", "vizier"),
+    ],
+)
+def test_a_vendor_is_called_what_it_calls_itself(vendor: str, title: str) -> None:
+    """Also in the notice of an event that named none: it is what such a run ended for."""
+    notice = told(a_failed_run("InvalidEventError", "vendor: is unknown", vendor=vendor))
+
+    assert notice.body.startswith(f"visier-people could not land {title} data version 7000006.")
 
 
 def test_a_failure_says_what_it_means_for_readers_and_what_to_do() -> None:

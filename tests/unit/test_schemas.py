@@ -67,12 +67,55 @@ def test_a_schema_is_one_and_says_what_it_is_of(name: str) -> None:
     assert schema["description"]
 
 
-@pytest.mark.parametrize("name", ["event", "pipeline", "visier.dv-export.request", "visier.dv-export.options"])
+@pytest.mark.parametrize(
+    "name", ["event", "operation", "pipeline", "visier.dv-export.request", "visier.dv-export.options"]
+)
 def test_what_people_write_is_closed(name: str) -> None:
     schema = SCHEMAS[f"{name}.v1.json"]
     maps = [schema, *(part for part in schema.get("$defs", {}).values() if part.get("properties"))]
 
     assert all(part["additionalProperties"] is False for part in maps)
+
+
+def operation(**fields: Any) -> dict[str, Any]:
+    whole = {"version": 1, "vendor": "visier", "operation": "exclude-uploads", "connection": "visier-acme"}
+    return {**whole, "parameters": {"tenant": ["WFF_j1r~c7o"], "all": True}, **fields}
+
+
+@pytest.mark.parametrize(
+    ("document", "marked"),
+    [
+        (operation(), None),
+        (operation(operation="list-exports", parameters={}), None),
+        (operation(operation="list-export"), "$.operation"),
+        (operation(vendor="visir"), "$.vendor"),
+        (operation(parameters={"tenant": "WFF_j1r~c7o"}), "$.parameters.tenant"),
+        (operation(parameters={"tenat": ["WFF_j1r~c7o"]}), "$.parameters"),
+        ({name: value for name, value in operation().items() if name != "parameters"}, "$"),
+    ],
+)
+def test_an_operations_parameters_are_those_of_its_vendor_and_name(document: Any, marked: str | None) -> None:
+    found = [problem.partition(":")[0] for problem in problems(document, "operation")]
+
+    assert (marked in found) if marked else found == []
+
+
+def test_the_operations_in_the_documentation_fit_their_schemas() -> None:
+    page = (VENDOR_PAGES.parent / "operate.md").read_text(encoding="utf-8")
+    shown = [json.loads(each) for each in re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    inputs = [document for document in shown if "parameters" in document]
+    results = [document for document in shown if "result_uri" in document]
+
+    assert (len(inputs), len(results)) == (1, 1)
+    assert problems(inputs[0], "operation") == []
+    assert problems(results[0], "operation-result") == []
+
+
+@pytest.mark.parametrize("vendor", vendors.names())
+def test_every_operation_is_on_its_vendors_page(vendor: str) -> None:
+    page = (VENDOR_PAGES / f"{vendor}.md").read_text(encoding="utf-8")
+
+    assert [name for name in vendors.operations(vendor) if name not in page] == []
 
 
 def test_what_haul_writes_may_gain_fields() -> None:

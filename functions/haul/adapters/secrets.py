@@ -18,10 +18,11 @@ _REFUSED = {"AccessDeniedException", "DecryptionFailure"}
 
 
 class Secret:
-    """One connection's secret, a JSON object."""
+    """One connection's secret, or another's, a JSON object. `what` is the field that named it, for messages."""
 
-    def __init__(self, name: str, client: "SecretsManagerClient") -> None:
+    def __init__(self, name: str, client: "SecretsManagerClient", *, what: str = "connection") -> None:
         self._name = name
+        self._what = what
         self._client = client
         self._value: Mapping[str, Any] | None = None
 
@@ -41,9 +42,9 @@ class Secret:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in _ABSENT:
-                raise UnknownConnectionError(f"connection: there is no secret {self._name}") from error
+                raise UnknownConnectionError(f"{self._what}: there is no secret {self._name}") from error
             if code in _REFUSED:
-                raise UnknownConnectionError(f"connection: no right to read the secret {self._name}") from error
+                raise UnknownConnectionError(f"{self._what}: no right to read the secret {self._name}") from error
             raise LedgerBusyError(f"Secrets Manager answers {code}") from error
         except BotoCoreError as error:
             raise LedgerBusyError(f"Secrets Manager did not answer: {type(error).__name__}") from error

@@ -243,13 +243,21 @@ def _call(
     operation: Annotated[
         str | None, typer.Argument(metavar="[OPERATION]", help="Without one, they are listed.", show_default=False)
     ] = None,
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", show_default=False)] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=VALUE]...", help="Or --NAME VALUE; a list's name as often as needed.", show_default=False
+        ),
+    ] = None,
     connection: Annotated[
         str | None, typer.Option(metavar="NAME", help="Without one, the one that pipelines use.", show_default=False)
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before something is changed.")] = False,
 ) -> int:
-    """Make one of a vendor's own calls."""
+    """Make one of a vendor's own calls.
+
+    What changes something is shown first, and asked about. The exit status says whether all of it was done.
+    """
     from haul.cli.calling import call
 
     return call(vendor, operation, arguments or [], invocation.deployment(), out, connection=connection, yes=yes)

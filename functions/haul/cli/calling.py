@@ -1,17 +1,23 @@
-"""`haul call`: a vendor's own reads, by name."""
+"""`haul call`: a vendor's calls that answer at once, by name."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 
+from haul.cli import parameters
 from haul.cli.deployment import Deployment
 from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
 from haul.models import vendors
-from haul.ports import Operation
+from haul.models.event import Outcome
+from haul.models.vendors import OperationKind
+from haul.operating import switch_on
+from haul.ports import Answer, Operation
 
 _WIDEST = 60
+_EXITS = {Outcome.PARTIAL: Exit.PARTIAL, Outcome.FAILED: Exit.FAILED}
 
 
 def call(
@@ -25,83 +31,99 @@ def call(
     yes: bool,
 ) -> Exit:
     """Make one call and show the answer, or list the calls that there are."""
-    vendors.actions(vendor)
-    chosen, options = _connection(vendor, connection, deployment)
-    operations = deployment.connect(vendor, chosen, options).operations()
+    kinds = vendors.operations(vendor)
     if operation is None:
-        out.document({name: _described(known) for name, known in operations.items()})
-        rows = [
-            [name, " ".join(f"{each}=..." for each in known.parameters), known.summary]
-            for name, known in operations.items()
-        ]
-        out.table(rows)
+        _list(kinds, out)
         return Exit.GOOD
-    if operation not in operations:
-        hint = f"There are: {', '.join(operations)}"
+    if operation not in kinds:
+        hint = f"There are: {', '.join(kinds)}"
         raise CommandError(f"{vendor} has no operation {operation}", exit_code=Exit.USAGE, hint=hint)
-    wanted = operations[operation]
-    given = _parameters(arguments, operation, wanted)
-    if wanted.changes and not (yes or typer.confirm(f"{wanted.changes}  Continue?")):
-        raise CommandError("nothing was changed")
-    answer = wanted.run(given)
-    out.document(answer)
+    kind = kinds[operation]
+    given = parameters.read(arguments, operation, kind)
+    if kind.handles_credentials and deployment.read_credential is None:
+        raise CommandError(switch_on(operation, deployment.environment))
+    chosen, options = _connection(vendor, connection, deployment)
+    wanted = deployment.connect(vendor, chosen, options).operations()[operation]
+    if kind.changes and not yes:
+        _ask(wanted, given, out)
+    answer = wanted.run(given, deployment.read_credential)
+    out.document(answer.document)
     _show(answer, out)
-    return Exit.GOOD
+    return _judge(answer, out)
 
 
-def _described(operation: Operation) -> dict[str, Any]:
-    return {"summary": operation.summary, "parameters": dict(operation.parameters), "changes": operation.changes}
+def _ask(operation: Operation, given: Mapping[str, Any], out: Output) -> None:
+    """Show what would change and ask; with `--json` standard output is not for questions."""
+    shown = operation.shown(given)
+    gap = "\n" if "\n" in shown else "  "
+    question = f"{shown}{gap}Continue?"
+    if out.as_json:
+        out.progress(f"{question} [y/N]")
+        wanted = sys.stdin.readline().strip().lower() in ("y", "yes")
+    else:
+        wanted = typer.confirm(question)
+    if not wanted:
+        raise CommandError("nothing was changed")
+
+
+def _judge(answer: Answer, out: Output) -> Exit:
+    """Say what was not done. With `--json` the vendor's document says it too, and this goes to standard error."""
+    if answer.outcome is Outcome.SUCCEEDED:
+        return Exit.GOOD
+    done = "a part of it was done" if answer.outcome is Outcome.PARTIAL else "nothing was done"
+    out.progress(f"{answer.outcome}: {done}, and this was not:")
+    for line in answer.failures:
+        out.progress(f"  {line}")
+    return _EXITS[answer.outcome]
+
+
+def _list(kinds: Mapping[str, OperationKind], out: Output) -> None:
+    out.document(
+        {
+            name: {
+                "summary": kind.summary,
+                "parameters": parameters.described(kind),
+                "changes": kind.changes,
+                "handles_credentials": kind.handles_credentials,
+            }
+            for name, kind in kinds.items()
+        }
+    )
+    marks = {name: "changes" if kind.changes else "" for name, kind in kinds.items()}
+    out.table([[name, kind.summary, marks[name], parameters.usage(kind)] for name, kind in kinds.items()])
 
 
 def _connection(vendor: str, named: str | None, deployment: Deployment) -> tuple[str, Mapping[str, Any]]:
-    """The connection to call over: the one named, or the only one that the vendor's pipelines use."""
-    used = {
-        record.event["connection"]: record.event.get("options", {})
-        for record in deployment.pipelines().values()
-        if record.event.get("vendor") == vendor
-    }
+    """The connection to call over: the one named, or the only one that the vendor's pipelines use.
+
+    An export's options come along, since they may name the tenant that is acted for.
+    """
+    used: dict[str, Mapping[str, Any]] = {}
+    for record in deployment.pipelines().values():
+        event = record.event
+        if event.get("vendor") == vendor:
+            action = vendors.actions(vendor).get(event.get("action", ""))
+            exports = action is not None and action.kind == "export"
+            known = used.get(event["connection"], {})
+            used[event["connection"]] = event.get("options", {}) if exports else known
     if named:
         return named, used.get(named, {})
     if len(used) == 1:
         return next(iter(used.items()))
-    known = f"used by pipelines: {', '.join(sorted(used))}" if used else "no deployed pipeline uses one"
-    raise CommandError(f"which connection to {vendor}? {known}", exit_code=Exit.USAGE, hint="--connection NAME")
+    known_names = f"used by pipelines: {', '.join(sorted(used))}" if used else "no deployed pipeline uses one"
+    raise CommandError(f"which connection to {vendor}? {known_names}", exit_code=Exit.USAGE, hint="--connection NAME")
 
 
-def _parameters(arguments: Sequence[str], name: str, operation: Operation) -> dict[str, str]:
-    """Read `name=value`, `--name value` and `--name=value`."""
-    given: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        field, equals, value = word.removeprefix("--").partition("=")
-        if not equals and word.startswith("--") and rest:
-            value, equals = rest.pop(0), "="
-        if not equals:
-            hint = f"{name} takes {_taken(operation)}."
-            raise CommandError(f"{word}: must be name=value", exit_code=Exit.USAGE, hint=hint)
-        given[field] = value
-    wrong = [field for field in given if field not in operation.parameters]
-    missing = [field for field in operation.parameters if field not in given]
-    if wrong or missing:
-        what = f"{wrong[0]}: unknown" if wrong else f"{missing[0]}: missing"
-        raise CommandError(f"{name}: {what}", exit_code=Exit.USAGE, hint=f"It takes {_taken(operation)}.")
-    return given
-
-
-def _taken(operation: Operation) -> str:
-    return ", ".join(f"{name}=... ({about})" for name, about in operation.parameters.items()) or "no parameters"
-
-
-def _show(answer: Any, out: Output) -> None:
+def _show(answer: Answer, out: Output) -> None:
     """A list of objects as a table; everything else as it came."""
     if out.as_json:
         return
-    lists = [value for value in answer.values() if isinstance(value, list)] if isinstance(answer, dict) else [answer]
-    rows = lists[0] if len(lists) == 1 and isinstance(lists[0], list) else []
-    simple = isinstance(answer, list) or (isinstance(answer, dict) and len(answer) == 1)
-    if not (simple and rows and all(isinstance(row, dict) for row in rows)):
-        out.print_json(answer)
+    document = answer.document
+    inner = [value for value in document.values() if isinstance(value, list)] if isinstance(document, dict) else []
+    simple = inner[0] if isinstance(document, dict) and len(document) == 1 and len(inner) == 1 else document
+    rows = simple if answer.rows is None else answer.rows
+    if not (isinstance(rows, Sequence) and rows and all(isinstance(row, Mapping) for row in rows)):
+        out.print_json(document)
         return
     names = list(dict.fromkeys(name for row in rows for name in row))
     out.table([[_cell(row.get(name)) for name in names] for row in rows], header=names)

@@ -17,7 +17,7 @@ from haul.models.event import RunId
 from haul.models.ledger import PipelineRecord
 from haul.models.run import Run
 from haul.notices import console_link
-from haul.ports import Connect, ExecutionState, Site, Store
+from haul.ports import Connect, ConnectLoad, ExecutionState, Landing, Objects, ReadCredential, Site, Store
 from haul.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -51,16 +51,23 @@ class Vault(Protocol):
 
 @dataclass(frozen=True)
 class Deployment:
-    """What commands work with. `who` names the person, for the record; `pause` lets so many seconds go by."""
+    """What commands work with. `who` names the person, for the record; `pause` lets so many seconds go by.
+
+    `read_credential` is None where the environment allows no operation that handles credentials.
+    """
 
     settings: Settings
     store: Store
     flow: Flow
     vault: Vault
     connect: Connect
+    connect_load: ConnectLoad
+    objects: Objects
+    landing: Landing
     who: Callable[[], str]
     clock: Callable[[], datetime]
     pause: Callable[[float], None]
+    read_credential: ReadCredential | None = None
 
     @property
     def environment(self) -> str:
@@ -130,9 +137,13 @@ def find(environment: str) -> Deployment:
         ),
         vault=SecretsManagerVault(wiring.client("secretsmanager")),
         connect=wiring.connect,
+        connect_load=wiring.connect_load,
+        objects=wiring.objects(),
+        landing=wiring.landing(),
         who=_caller,
         clock=wiring.now,
         pause=time.sleep,
+        read_credential=wiring.read_credential if names.get("credential-operations") == "true" else None,
     )
 
 

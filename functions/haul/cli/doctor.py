@@ -70,7 +70,7 @@ def _patients(connection: str | None, vendor: str | None, deployment: Deployment
     found: dict[tuple[str, str, str], Patient] = {}
     for name, record in deployment.pipelines().items():
         event = record.event
-        options = event.get("options", {})
+        options = vendors.options_of_account(event)
         key = (event["connection"], event["vendor"], str(options.get("target_tenant")))
         known = found.get(key)
         found[key] = Patient(key[0], key[1], options, (*(known.pipelines if known else ()), name))
@@ -110,17 +110,17 @@ def _examine(patient: Patient, deployment: Deployment) -> Iterator[Finding]:
 def _reads(connector: Connector, set_it: str) -> Iterator[Finding]:
     """Make every read that needs nothing: the first one logs in, each needs its right."""
     for name, operation in connector.operations().items():
-        if operation.parameters or operation.changes:
+        if operation.kind.parameters.model_fields or operation.kind.changes:
             continue
         try:
-            answer = operation.run({})
+            answer = operation.run({}).document
         except EXPECTED as error:
             refused = isinstance(error, CredentialsRefusedError)
             yield _unwell(name, error, set_it if refused else "docs/runbook.md has a paragraph on it")
             if refused:
                 return
         else:
-            yield Finding(name, well=True, text=f"{_how_many(answer)} ({operation.summary})")
+            yield Finding(name, well=True, text=f"{_how_many(answer)} ({operation.kind.summary})")
 
 
 def _how_many(answer: Any) -> str:

@@ -13,9 +13,10 @@ from haul.cli.failures import CommandError, Exit
 from haul.errors import InvalidEventError
 from haul.ledger import Ledger
 from haul.models import pipeline as pipelines
-from haul.models import vendors
+from haul.models import pipeline_files, vendors
 from haul.models.base import merged, parse
 from haul.models.event import Event, unreplaced
+from haul.models.pipeline import Pipeline
 
 EVENTS = Path("events")
 PIPELINES = Path("infra/pipelines")
@@ -39,13 +40,23 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def read_yaml(path: Path) -> Any:
-    import yaml  # noqa: PLC0415 - most commands read none
+def read_pipeline(path: Path) -> Any:
+    """Read a pipeline file, with the files that it names put in.
 
+    Raises:
+        InvalidEventError: it is none, and what is wrong.
+    """
     try:
-        return yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
-        raise InvalidEventError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        return pipeline_files.document(path)
+    except InvalidEventError as error:
+        raise InvalidEventError(f"{path}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: {_why(error)}", exit_code=Exit.USAGE) from None
+
+
+def pipeline_at(path: Path, environment: str) -> Pipeline:
+    """Read a pipeline file and settle it for one environment."""
+    return pipelines.read(read_pipeline(path), environment)
 
 
 def _text(path: Path) -> str:
@@ -69,7 +80,7 @@ def event_of(named: str, deployment: Deployment) -> dict[str, Any]:
     path = Path(named)
     if path.suffix in {".json", ".yaml", ".yml"} or "/" in named:
         if path.suffix != ".json":
-            return pipelines.read(read_yaml(path), deployment.environment).event()
+            return pipeline_at(path, deployment.environment).event()
         event = read_json(path)
         if attribute := unreplaced(event):
             hint = f"Start its pipeline, haul run {event.get('pipeline', 'PIPELINE')}, or fire its schedule."
@@ -80,7 +91,7 @@ def event_of(named: str, deployment: Deployment) -> dict[str, Any]:
         return deployed.event
     path = PIPELINES / f"{named}.yaml"
     if path.is_file():
-        return pipelines.read(read_yaml(path), deployment.environment).event()
+        return pipeline_at(path, deployment.environment).event()
     raise unknown_pipeline(named, list(deployment.pipelines()), deployment.environment)
 
 
@@ -179,4 +190,4 @@ def check_meaning(event: Event, deployment: Deployment) -> None:
         upstream=upstream_of(event, ledger),
         tenant=event.options.get("target_tenant"),
     )
-    symbols.resolve(event.request, facts)
+    symbols.resolve(event.request, facts, first_run=event.options.get("first_run", "fail"))

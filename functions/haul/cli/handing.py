@@ -9,6 +9,7 @@ from haul.cli.deployment import Deployment
 from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
 from haul.errors import ResultByMailError
+from haul.models import vendors
 from haul.models.export import Export
 from haul.models.ledger import RunRecord
 from haul.ports import TakesLinks
@@ -36,7 +37,7 @@ def hand_over(record: RunRecord, deployment: Deployment, out: Output) -> str:
         )
     connector = deployment.connect(export.vendor, export.connection, export.options)
     if not isinstance(connector, TakesLinks):
-        raise CommandError(f"{export.vendor} sends no links by mail", exit_code=Exit.USAGE)
+        raise CommandError(f"{vendors.title(export.vendor)} sends no links by mail", exit_code=Exit.USAGE)
     links = list(dict.fromkeys(line.strip() for line in _lines(out) if line.strip()))
     connector.with_links(links)
     if (size := sum(len(link) + 4 for link in links)) > _SECRET_BYTES:

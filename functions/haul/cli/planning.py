@@ -5,15 +5,17 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from haul import exports, jobs
+from haul import exports, jobs, loads
 from haul.cli import documents, words
 from haul.cli.deployment import Deployment
 from haul.cli.failures import Exit
 from haul.cli.output import Output
 from haul.ledger import Ledger
+from haul.models import vendors
 from haul.models.event import Event
 from haul.models.export import Export
 from haul.models.ledger import JobPhase, JobRecord, Latest, RunRecord
+from haul.models.work import Work
 from haul.ports import Connector
 
 
@@ -53,6 +55,8 @@ def plan(event: Mapping[str, Any], deployment: Deployment, out: Output) -> Exit:
     ledger = _ReadOnlyLedger(deployment.store)
     whole = documents.completed(event, ledger)
     checked = documents.checked(whole)
+    if vendors.kind_of(whole) == "load":
+        return _plan_load(_record(checked, whole, now), ledger, deployment, out, now)
     export = _prepared(checked, whole, ledger, deployment, now)
     connector = deployment.connect(export.vendor, export.connection, export.options)
     latest = ledger.latest(export.pipeline)
@@ -97,7 +101,12 @@ def plan(event: Mapping[str, Any], deployment: Deployment, out: Output) -> Exit:
 
 def _prepared(event: Event, whole: Mapping[str, Any], ledger: Ledger, deployment: Deployment, now: datetime) -> Export:
     """Do what "Schedule export" does before it gets a job, for a run that is in no ledger."""
-    record = RunRecord(
+    record = _record(event, whole, now)
+    return exports.prepared(record, ledger=ledger, connect=deployment.connect, site=deployment.site, now=now)
+
+
+def _record(event: Event, whole: Mapping[str, Any], now: datetime) -> RunRecord:
+    return RunRecord(
         run_id=f"{now:%Y%m%dT%H%M%SZ}-000000",
         pipeline=event.pipeline,
         execution="plan",
@@ -105,7 +114,50 @@ def _prepared(event: Event, whole: Mapping[str, Any], ledger: Ledger, deployment
         started_at=now,
         event=dict(whole),
     )
-    return exports.prepared(record, ledger=ledger, connect=deployment.connect, site=deployment.site, now=now)
+
+
+def _plan_load(record: RunRecord, ledger: Ledger, deployment: Deployment, out: Output, now: datetime) -> Exit:
+    """What a load would send or start; it looks at the objects and proves their content."""
+    load = loads.prepared(
+        record,
+        ledger=ledger,
+        connect=deployment.connect_load,
+        objects=deployment.objects,
+        landing=deployment.landing,
+        site=deployment.site,
+        now=now,
+    )
+    latest = ledger.latest(load.pipeline)
+    expected = words.middle(latest.waited_seconds) if latest.waited_seconds else None
+    size = deployment.objects.open(load.objects, load.options).size if load.objects else None
+    out.document(
+        {
+            "pipeline": load.pipeline,
+            "vendor": load.vendor,
+            "action": load.action,
+            "connection": load.connection,
+            "request_as_given": load.request_as_given,
+            "request": load.request,
+            "nothing_new": load.message,
+            "warnings": load.warnings,
+            "objects": [each.model_dump(mode="json", exclude_none=True) for each in load.objects],
+            "bytes": size,
+            "waited_seconds": latest.waited_seconds,
+        }
+    )
+    out.say(f"{load.pipeline}  {load.action}  connection {load.connection}")
+    out.table(list(_fields(load, latest, now)), indent="  ")
+    for each in load.objects:
+        version = f"  version {each.version_id}" if each.version_id else ""
+        out.say(f"  sends s3://{each.bucket}/{each.key}{version}")
+    if size is not None:
+        out.say(f"  {words.size(size)} as the vendor gets it")
+    out.say(f"  {load.message}" if load.message else "  one job at the vendor")
+    out.say(f"  expected  {expected or 'unknown, nothing was published yet'}")
+    for warning in load.warnings:
+        out.say(f"  Warning: {warning}", style="yellow")
+    out.say("Nothing was submitted.")
+    return Exit.NOTHING_NEW if load.message else Exit.GOOD
 
 
 def submissions(vendor: str, connector: Connector, deployment: Deployment, now: datetime) -> Submissions | None:
@@ -155,19 +207,19 @@ def _outlook_of(record: JobRecord, export: Export, ledger: Ledger) -> Outlook:
     return Outlook(f"adopts {what} of run {run_id}: no submission", available=done)
 
 
-def _fields(export: Export, latest: Latest, now: datetime) -> Iterator[list[str]]:
+def _fields(work: Work, latest: Latest, now: datetime) -> Iterator[list[str]]:
     """Each field of the request: as it was given, and what it stands for."""
-    given, resolved = dict(_flat(export.request_as_given)), dict(_flat(export.request))
+    given, resolved = dict(_flat(work.request_as_given)), dict(_flat(work.request))
     for name in [*given, *(name for name in resolved if name not in given)]:
         was, now_is = given.get(name, ""), resolved.get(name, "(left out)")
         if was == now_is:
             yield [name, was, "", ""]
         else:
-            yield [name, was, f"-> {now_is}", _note(now_is, export, latest, now)]
+            yield [name, was, f"-> {now_is}", _note(now_is, work, latest, now)]
 
 
-def _note(value: str, export: Export, latest: Latest, now: datetime) -> str:
-    mark = export.watermark
+def _note(value: str, work: Work, latest: Latest, now: datetime) -> str:
+    mark = work.watermark
     if value == mark.to and mark.to_created_at:
         return f"created {mark.to_created_at:%Y-%m-%d %H:%M} UTC"
     if value == latest.version and latest.last:

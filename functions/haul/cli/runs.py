@@ -85,7 +85,7 @@ def _row(record: RunRecord, now: datetime) -> list[str | Text]:
     work = record.work
     note = record.error.name if record.error else ""
     if work:
-        note = note or (work.joined and f"joined {work.joined}") or watching.versions(work)
+        note = note or (work.joined and f"joined {work.joined}") or watching.versions(work.watermark)
     attempt = f" (attempt {record.attempt})" if record.attempt > 1 else ""
     return [
         record.run_id,
@@ -172,7 +172,7 @@ class _Shown:
         yield f"  execution {link(record.execution)}{self._more()}"
 
     def _what(self) -> str:
-        found = watching.versions(self._work) if self._work else ""
+        found = watching.versions(self._work.watermark) if self._work else ""
         return f"   {found}" if found else ""
 
     def _by(self) -> str:

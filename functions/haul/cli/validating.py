@@ -1,11 +1,10 @@
 """`haul validate`: everything that can be known to be wrong without asking anybody."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
 from haul.attempts import read_start
 from haul.cli import documents
@@ -14,10 +13,10 @@ from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
 from haul.errors import InvalidEventError
 from haul.models import pipeline as pipelines
+from haul.models import pipeline_files
 from haul.models.base import merged
 from haul.models.event import Event
-from haul.models.pipeline import Pipeline
-from haul.models.symbols import is_symbol
+from haul.models.symbols import symbols_in
 
 # What EventBridge Scheduler fills in, and an example of each.
 _ATTRIBUTES = {
@@ -64,7 +63,7 @@ def _problems(path: Path) -> Iterator[Problem]:
         if path.suffix not in {".yaml", ".yml"}:
             yield Problem(str(path), "an event is a .json file, a pipeline a .yaml file")
             return
-        document = documents.read_yaml(path)
+        document = documents.read_pipeline(path)
     except (InvalidEventError, CommandError) as error:
         yield Problem(str(path), str(error).removeprefix(f"{path}: "))
         return
@@ -77,7 +76,7 @@ def _check_event(event: dict[str, Any]) -> None:
     path = PIPELINES / f"{start.pipeline}.yaml"
     if not documents.is_whole(filled) and path.is_file():
         # Which environment it is completed in makes no difference to what is checked here.
-        filled = merged(pipelines.read(documents.read_yaml(path), "").event(), filled)
+        filled = merged(documents.pipeline_at(path, "").event(), filled)
     _check_symbols(documents.checked(filled))
 
 
@@ -98,22 +97,11 @@ def _filled(value: Any, at: str = "") -> Any:
 
 def _check_symbols(event: Event) -> None:
     """Symbols that need a certain trigger, in an event that says what its trigger is."""
-    for field, symbol in _symbols(event.request, "request"):
+    for field, symbol in symbols_in(event.request, "request"):
         if symbol == "@scheduled-at" and event.trigger.scheduled_at is None:
             raise InvalidEventError(f"{field}: @scheduled-at needs trigger.scheduled_at")
         if symbol.startswith("@upstream.") and (event.source is None or event.source.manifest is None):
             raise InvalidEventError(f"{field}: {symbol} needs source.manifest")
-
-
-def _symbols(value: Any, at: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _symbols(inner, f"{at}.{name}")
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _symbols(inner, f"{at}[{index}]")
-    elif is_symbol(value):
-        yield at, value
 
 
 def _pipeline_problems(path: Path, document: Any) -> Iterator[Problem]:
@@ -136,25 +124,5 @@ def _wrong_in(path: Path, document: Any, environment: str) -> Iterator[str]:
     except InvalidEventError as error:
         yield str(error)
         return
-    if pipeline.pipeline != path.stem:
-        yield f'pipeline: must be "{path.stem}", as the file (found "{pipeline.pipeline}")'
     known = [file.stem for file in ENVIRONMENTS.glob("*.yaml")]
-    for name in sorted(set(pipeline.environments) - set(known)) if known else ():
-        yield f"environments.{name}: there is no such environment; there are: {', '.join(sorted(known))}"
-    yield from _wrong_triggers(path, pipeline)
-
-
-def _wrong_triggers(path: Path, pipeline: Pipeline) -> Iterator[str]:
-    when = pipeline.when
-    zones = available_timezones()
-    if when.schedule and zones and when.schedule.time_zone not in zones:
-        yield f'when.schedule.time_zone: "{when.schedule.time_zone}" is unknown; such as Europe/Paris'
-    upstreams = {file.stem for file in path.parent.glob("*.yaml")}
-    if when.manifest and when.manifest.pipeline not in upstreams:
-        there_are = ", ".join(sorted(upstreams))
-        yield f'when.manifest.pipeline: there is no pipeline "{when.manifest.pipeline}"; there are: {there_are}'
-    for field, symbol in _symbols(pipeline.request, "request"):
-        if symbol.startswith("@upstream.") and when.manifest is None:
-            yield f"{field}: {symbol} needs when.manifest"
-        if symbol == "@scheduled-at" and when.schedule is None:
-            yield f"{field}: @scheduled-at needs when.schedule"
+    yield from pipeline_files.problems(path, pipeline, environment, known)

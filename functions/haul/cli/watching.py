@@ -24,7 +24,7 @@ from haul.models.event import Outcome
 from haul.models.export import Contents, Export
 from haul.models.ledger import FileState, RunRecord, RunState
 from haul.models.load import Load
-from haul.models.work import JobStatus, Work
+from haul.models.work import JobStatus, Watermark, Work
 from haul.ports import ExecutionState
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
@@ -279,15 +279,17 @@ def headline(progress: Progress) -> Text:
         return Text("run not known yet", style="dim")
     line = Text.assemble("run ", (record.run_id, "bold"), f"   {record.pipeline}")
     if work and (work.watermark.to or work.watermark.from_):
-        line.append(f"   {versions(work)}")
+        line.append(f"   {versions(work.watermark)}")
     if record.attempt > 1:
         line.append(f"   attempt {record.attempt}")
     return line
 
 
-def versions(work: Work) -> str:
-    mark = work.watermark
-    return f"{mark.from_} -> {mark.to}" if mark.from_ else str(mark.to or "")
+def versions(mark: Watermark) -> str:
+    """From where to where a run goes; a vendor without versions has nothing that it goes to."""
+    if mark.from_ and mark.to is None:
+        return f"since {mark.from_}"
+    return f"{mark.from_} -> {mark.to}" if mark.from_ else mark.to or ""
 
 
 def render(progress: Progress, now: datetime) -> Group:

@@ -135,6 +135,12 @@ class S3Object(Written):
     etag: str | None = None
     sequencer: str | None = None
 
+    @field_validator("version_id", "size", "etag", "sequencer", mode="before")
+    @classmethod
+    def _none_where_the_event_had_none(cls, value: Any) -> Any:
+        """A rule's input transformer writes an empty text for what is missing, and LocalStack's for a 0 too."""
+        return None if value == "" else value
+
 
 class Source(Written):
     """What a load takes, or what started a run: an object, or a manifest and a dataset in it."""

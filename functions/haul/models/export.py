@@ -138,7 +138,8 @@ class PlanItem(Document):
 class Download(Document):
     """Input of one child of the map: whose run, where to ask, and what to land.
 
-    `turn` counts the invocations that went before it, each of which ended before its files did.
+    `turn` counts the invocations that went before it, each of which ended before its files did, `unfinished` says that
+    another one has to follow.
     """
 
     run_id: str
@@ -153,3 +154,4 @@ class Download(Document):
     plan: PlanRef
     item: PlanItem
     turn: int = 0
+    unfinished: bool = False

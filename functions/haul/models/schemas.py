@@ -14,6 +14,7 @@ from pydantic.json_schema import JsonSchemaValue, models_json_schema
 from haul.models import vendors
 from haul.models.event import Event, Start
 from haul.models.manifest import AnyManifest
+from haul.models.operation import OperationEnd, OperationStart
 from haul.models.pipeline import ADDRESSABLE, Pipeline
 from haul.models.run import Run
 from haul.models.vendors import Action
@@ -28,8 +29,10 @@ def published() -> dict[str, JsonSchemaValue]:
     documents = {
         "event": _event(),
         "pipeline": _pipeline(),
-        "manifest": {**TypeAdapter(AnyManifest).json_schema(), "title": "Haul manifest"},
+        "manifest": _manifest(),
         "run": _schema(Run, "Haul run"),
+        "operation": _operation(),
+        "operation-result": _schema(OperationEnd, "Haul operation result"),
     }
     for vendor, name, action in _actions():
         documents[f"{vendor}.{name}.request"] = _schema(action.request, f"{vendor} {name}: request")
@@ -57,6 +60,11 @@ def _actions() -> Iterator[tuple[str, str, Action]]:
 
 def _schema(model: type[BaseModel], title: str) -> JsonSchemaValue:
     return {**model.model_json_schema(), "title": title}
+
+
+def _manifest() -> JsonSchemaValue:
+    about = "The document that publishes a run: of an export or of a load, as its `kind` says."
+    return {**TypeAdapter(AnyManifest).json_schema(), "title": "Haul manifest", "description": about}
 
 
 def _event() -> JsonSchemaValue:
@@ -96,6 +104,29 @@ def _by_action(model: type[BaseModel], title: str) -> JsonSchemaValue:
             then["environments"] = {"additionalProperties": {"properties": {"options": ref[action.options]}}}
         cases.append(_when({"vendor": vendor, "action": name}, then))
     return {"title": title, **{k: v for k, v in schema.items() if k != "title"}, "allOf": cases, **shared}
+
+
+def _operation() -> JsonSchemaValue:
+    """What the operation flow takes: `parameters` depends on vendor and operation."""
+    kinds = [
+        (vendor, name, kind.parameters)
+        for vendor in vendors.names()
+        for name, kind in sorted(vendors.operations(vendor).items())
+    ]
+    models: dict[type[BaseModel], None] = dict.fromkeys((OperationStart, *(parameters for _, _, parameters in kinds)))
+    refs, shared = models_json_schema([(each, "validation") for each in models], ref_template=_DEFS + "{model}")
+    schema = shared["$defs"].pop(refs[OperationStart, "validation"]["$ref"].removeprefix(_DEFS))
+    schema["properties"]["vendor"]["enum"] = vendors.names()
+    cases = [
+        _when({"vendor": vendor}, {"operation": {"enum": sorted(vendors.operations(vendor))}})
+        for vendor in vendors.names()
+    ]
+    for vendor, name, parameters in kinds:
+        then: JsonSchemaValue = {"properties": {"parameters": refs[parameters, "validation"]}}
+        if parameters.model_json_schema().get("required"):
+            then["required"] = ["parameters"]
+        cases.append({**_when({"vendor": vendor, "operation": name}, {}), "then": then})
+    return {"title": "Haul operation", **{k: v for k, v in schema.items() if k != "title"}, "allOf": cases, **shared}
 
 
 def _when(these: dict[str, str], then: dict[str, JsonSchemaValue]) -> JsonSchemaValue:

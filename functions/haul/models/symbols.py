@@ -11,6 +11,7 @@
 The list is closed, each is valid only in the fields whose schema says so, and `@@` escapes.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,11 +31,25 @@ KNOWN = (
     "@upstream.run_id",
     "@instant:",
 )
+FILE = "@file:"
+"""No symbol: a pipeline file names a file so, and its text is put in before anything else reads the request."""
 
 
 def is_symbol(value: Any) -> bool:
     """Tell a symbol from a value; `@@` begins a value."""
     return isinstance(value, str) and value.startswith("@") and not value.startswith("@@")
+
+
+def symbols_in(value: Any, at: str) -> Iterator[tuple[str, str]]:
+    """Every symbol in a value that stands at `at`, with the path of its field."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from symbols_in(inner, f"{at}.{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from symbols_in(inner, f"{at}[{index}]")
+    elif is_symbol(value):
+        yield at, value
 
 
 def unescaped(value: str) -> str:

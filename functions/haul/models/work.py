@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from haul.models.base import Document, Instant
 from haul.models.event import Landing, Limits, Notify, Outcome, Source, Trigger
@@ -40,6 +40,10 @@ class Job(Document):
     result_expires_at: Instant | None = None
     vendor_counts: dict[str, int] = {}
     submissions: int = 0
+
+    @model_serializer(mode="wrap")
+    def _of_loads_alone(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in whole(self).items() if name not in {"kind", "family"} or value}
 
 
 class Watermark(Document):

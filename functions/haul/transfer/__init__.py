@@ -6,6 +6,8 @@ verify    what a file must be: gzip to its end, a format of those it knows insid
 records   what a format's reader is: `csv_records`, `json_records`, and `parquet` with `thrift` for its footer
 upload    parts, checksums, one object
 land      all of it in one pass
+
+outbound  the other way: stored objects, unpacked and reshaped for a vendor
 """
 
 from haul.transfer.land import Tuning, land_file

@@ -58,7 +58,7 @@ class Tuning:
     enough_bytes_per_second: float = 60e6
     read_again_bytes_per_second: float = 75e6
     look_after_bytes: int = 8 << 20
-    look_after_seconds: float = 0.5
+    look_after_seconds: float = 0.25
     part_tries: int = 4
     pause: Callable[[float], None] = time.sleep
     patience: Patience = field(default_factory=Patience)
@@ -295,7 +295,7 @@ class _LandingOfFile:
             del start
             while True:
                 if self.time_left() <= 0:
-                    done = upload.safe_bytes if version else 0
+                    done = upload.settle() if version else 0
                     raise OutOfTimeError(advanced=done > 0, done=done)
                 with (
                     upload.space(self.tuning.read_bytes) as space,

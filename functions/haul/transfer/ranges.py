@@ -22,9 +22,11 @@ from haul.errors import (
 )
 from haul.ports import Landing, OutOfTimeError, Part, UploadEndedError
 from haul.transfer.source import Body, Door, Version
-from haul.transfer.upload import MAX_PARTS, PART_BYTES
+from haul.transfer.upload import MAX_PARTS
 
 STREAMED_PART_BYTES = 64 << 20
+_SMALLEST = 5 << 20
+"""S3 takes no smaller part, but for the last."""
 _ROUND = 1 << 20
 _PARTS_PER_CONNECTION = 4
 
@@ -39,7 +41,7 @@ class Layout:
     @classmethod
     def of(cls, size: int, connections: int = 1, part_bytes: int = STREAMED_PART_BYTES) -> "Layout":
         """Lay a file out so that 10,000 parts suffice, and so that several connections all have something to do."""
-        smallest = min(part_bytes, PART_BYTES)
+        smallest = min(part_bytes, _SMALLEST)
         if connections > 1:
             part_bytes = min(part_bytes, max(smallest, -(-size // (_PARTS_PER_CONNECTION * connections))))
         needed = -(-size // MAX_PARTS)

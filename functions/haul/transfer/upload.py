@@ -123,9 +123,9 @@ class Upload:
         self._on_upload(None)
         return version
 
-    @property
-    def safe_bytes(self) -> int:
-        """How much of it is in S3."""
+    def settle(self) -> int:
+        """Wait for the part that is under way; how many bytes are in S3 then."""
+        self._land_part()
         return sum(part.bytes for part in self._parts)
 
     def _part_bytes(self) -> int:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from haul.models.base import Written
+from haul.models.load import SourceOptions
 from haul.models.symbols import Symbols
 from haul.models.vendors import Action
 
@@ -22,4 +23,16 @@ class FakeOptions(Written):
     retry_if_retryable: int = 0
 
 
-ACTIONS = {"export": Action("export", FakeRequest, FakeOptions)}
+class FakeLoadRequest(Written):
+    """What is to be loaded."""
+
+    what: Annotated[str, Symbols("@upstream.run_id")]
+
+
+TITLE = "Fake"
+
+ACTIONS = {
+    "export": Action("export", FakeRequest, FakeOptions),
+    "load": Action("load", FakeLoadRequest, FakeOptions),
+    "import": Action("load", FakeLoadRequest, SourceOptions, takes_source=True),
+}

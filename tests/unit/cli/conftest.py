@@ -15,10 +15,12 @@ from haul.cli.deployment import Deployment
 from haul.cli.failures import CommandError
 from haul.cli.invocation import Invocation
 from haul.errors import UnknownConnectionError
+from haul.models import vendors
 from haul.models.ledger import PipelineRecord
 from haul.ports import Connector, ExecutionState, Stored
 from haul.settings import Settings
 from infra.local.vendors.visier import VisierSimulator
+from tests.fakes.loads import LoadWorld
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.secret import FakeSecret
 from tests.fakes.world import BUCKET, NOON, World, fake_vendor
@@ -74,7 +76,7 @@ class WorldFlow:
     stopped: list[str] = field(default_factory=list)
 
     def start(self, event: Mapping[str, Any], *, kind: str, name: str) -> str:
-        assert kind == "export"
+        assert kind == vendors.kind_of(event) or "rerun" in event
         assert len(name) <= 80
         self.sent.append(json.loads(json.dumps(event)))
         execution = self.world._execute(dict(event))
@@ -121,7 +123,7 @@ class FakeVault:
 class Haul:
     """`haul("runs", "people")` calls the command line; the rest is what it works on."""
 
-    world: World
+    world: LoadWorld
     flow: WorldFlow
     vault: FakeVault
     deployment: Deployment
@@ -154,7 +156,7 @@ def visier() -> Iterator[VisierSimulator]:
 @pytest.fixture
 def haul(visier: VisierSimulator) -> Iterator[Haul]:
     """A deployment with two pipelines: `people`, of a vendor in memory, and `visier-people`, of the simulator."""
-    world = World()
+    world = LoadWorld()
     world.store = store = OneBucket(world)
     flow = WorldFlow(world)
     vault = FakeVault()
@@ -165,6 +167,9 @@ def haul(visier: VisierSimulator) -> Iterator[Haul]:
         flow=flow,
         vault=vault,
         connect=_connect(world, visier.url),
+        connect_load=lambda *_: world.loads,
+        objects=world,
+        landing=world.landing,
         who=lambda: "alex",
         clock=lambda: world.now,
         pause=flow.pause,

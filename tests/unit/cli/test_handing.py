@@ -109,7 +109,7 @@ def test_a_vendor_without_mails_is_asked_for_no_link(haul: Haul, run_id: str, mo
     result = haul("rerun", run_id, "--link", stdin=LINK)
 
     assert result.exit_code == 2
-    assert "fake sends no links by mail" in result.stderr
+    assert "Fake sends no links by mail" in result.stderr
     assert not haul.vault.secrets
 
 

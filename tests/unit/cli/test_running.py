@@ -7,6 +7,8 @@ from haul.models.event import Outcome
 from haul.models.ledger import RunState
 from tests.unit.cli.conftest import PEOPLE, VISIER_PEOPLE, Haul
 
+ROOT = Path(__file__).parents[3]
+
 
 def test_run_starts_the_deployed_pipeline_and_says_its_run_id(haul: Haul) -> None:
     result = haul("run", "people", "--reason", "a reader asked")
@@ -97,6 +99,21 @@ def test_a_symbol_that_stands_for_nothing_is_refused_before_anything_is_started(
     assert not haul.flow.sent
 
 
+@pytest.mark.parametrize(("first_run", "started"), [("full", 1), ("fail", 0)])
+def test_before_the_first_success_what_was_since_is_left_out_only_if_that_was_asked_for(
+    haul: Haul, tmp_path: Path, first_run: str, started: int
+) -> None:
+    event = json.loads((ROOT / "events" / "adobe_segment_export.json").read_text())
+    del event["id"], event["trigger"]
+    path = tmp_path / "event.json"
+    path.write_text(json.dumps({**event, "options": {"first_run": first_run}}))
+
+    result = haul("run", str(path))
+
+    assert len(haul.flow.sent) == started
+    assert ("this pipeline has not published yet" in result.stderr) == (not started)
+
+
 def test_a_pipeline_that_is_not_deployed_runs_from_its_file(
     haul: Haul, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,8 +146,8 @@ def test_the_exit_status_says_how_a_watched_run_ended(haul: Haul, again: str, st
 
 
 def test_an_execution_that_claims_no_run_is_told_as_failed(haul: Haul, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(event: object, *, name: str) -> str:
-        del event, name
+    def fails(event: object, *, kind: str, name: str) -> str:
+        del event, kind, name
         execution = haul.world.start()
         execution.status, execution.error, execution.cause = "FAILED", "Runtime.ExitError", "out of memory"
         return execution.arn

@@ -96,7 +96,7 @@ def test_a_failed_run_says_why_what_readers_see_and_what_to_do(haul: Haul) -> No
     shown = haul("show", run_id).stdout
 
     assert shown.startswith("people  FAILED  ExportFailedError  after ")
-    assert "fake failed job j2: it broke" in shown
+    assert "Fake failed job j2: it broke" in shown
     assert "Nothing was published; readers still see 7000001 (yesterday 12:" in shown
     assert f"Next: haul rerun {run_id} --env test     submits again" in shown
     assert "runbook docs/runbook.md#exportfailederror   https://wiki.example.com/people" in shown

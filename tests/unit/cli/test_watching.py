@@ -8,10 +8,11 @@ from rich.console import Console
 
 from haul.attempts import read_start
 from haul.cli import running, watching
-from haul.cli.watching import Progress
+from haul.cli.watching import Progress, versions
 from haul.errors import LedgerBusyError
 from haul.models.event import Outcome
 from haul.models.ledger import RunRecord
+from haul.models.work import Watermark
 from tests.unit.cli.conftest import Haul
 
 
@@ -101,6 +102,19 @@ def test_in_a_terminal_the_steps_stand_below_one_another(haul: Haul) -> None:
         ["✓", "download"],
         ["✓", "publish"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        (Watermark(from_="7", to="8"), "7 -> 8"),
+        (Watermark(to="8"), "8"),
+        (Watermark(from_="2026-11-22T05:00:00Z"), "since 2026-11-22T05:00:00Z"),
+        (Watermark(), ""),
+    ],
+)
+def test_a_run_says_from_where_to_where_it_goes(mark: Watermark, said: str) -> None:
+    assert versions(mark) == said
 
 
 def test_a_step_that_failed_is_the_last_one_shown(haul: Haul) -> None:

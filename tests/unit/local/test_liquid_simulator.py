@@ -584,6 +584,14 @@ def test_an_import_may_bring_a_template_as_a_part_of_its_own(liquid: LiquidSimul
     assert liquid.jobs()[0]["parameters"]["template"] == '{"id": "$row.id"}'
 
 
+def test_an_import_can_be_asked_how_its_file_came(liquid: LiquidSimulator, client: Client) -> None:
+    client.import_(b"id\nA1\n")
+
+    [job] = liquid.jobs()
+    assert (job["file"]["name"], job["file"]["bytes"], job["file"]["headers"]["Expires"]) == ("file.csv", 6, "0")
+    assert job["file"]["sha256"] == hashlib.sha256(b"id\nA1\n").hexdigest()
+
+
 @pytest.mark.parametrize(
     ("data", "fields", "says"),
     [

@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import random
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ from haul.models.export import Column, Dataset, RemoteFile
 from haul.models.landed import LandedFile, Progress
 from haul.ports import DownloadSource, OutOfTimeError
 from haul.transfer import Tuning, land_file
+from haul.transfer.links import Network
 from haul.transfer.ranges import Layout, _Shares
 from haul.transfer.source import Patience
 from tests.fakes.file_server import FileServer, Reply, file_server
@@ -357,26 +359,40 @@ def test_a_damaged_file_leaves_nothing_that_anybody_would_go_on_with(
 def test_several_connections_bring_the_same_file(
     server: FileServer, verify: Literal["full", "length"], ranges: int
 ) -> None:
-    """Each waits until all are there, so they are."""
-    vendor = Vendor(server)
-    tuning = replace(TUNING, enough_bytes_per_second=1e12, read_again_bytes_per_second=1e12)
+    """Each waits until all are there, so they have to be."""
+    vendor, network = Vendor(server), CountingNetwork()
+    tuning = replace(TUNING, enough_bytes_per_second=1e12, read_again_bytes_per_second=1e12, network=network)
     vendor.file.on_bytes = a_meeting(vendor.file, ranges)
 
     landed = vendor.land(verify=verify, sha256=True, ranges=ranges, tuning=tuning)
 
     assert vendor.is_whole
-    assert vendor.file.most_open == ranges
+    assert network.most == ranges
     assert sorted(vendor.landing.sent) == list(range(1, Layout.of(len(GZIP), ranges, PART).count + 1))
     assert landed.sha256 == hashlib.sha256(GZIP).hexdigest()
     assert landed.rows == (9_000 if verify == "full" else None)
     assert vendor.landing.calls.count("reading") == 1
 
 
+class CountingNetwork(Network):
+    """Knows how many of its sockets are open at once."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._made: list[socket.socket] = []
+
+    def connect(self, address: str, port: int, timeout: float) -> socket.socket:
+        made = super().connect(address, port, timeout)
+        self._made.append(made)
+        self.most = max(self.most, sum(each.fileno() != -1 for each in self._made))
+        return made
+
+
 def a_meeting(file: RangedFile, connections: int) -> Callable[[int], None]:
-    """Holds back the bytes behind the file's first ones until so many connections were opened."""
+    """Holds back the bytes behind the file's first ones until so many connections are open."""
 
     def wait(at: int) -> None:
-        while at >= 30_000 and len(file.asked) < connections:
+        while at >= 30_000 and file.most_open < connections:
             time.sleep(0)
 
     return wait
@@ -411,7 +427,6 @@ def test_what_fails_on_one_connection_stops_all(server: FileServer, instead: Rep
         vendor.land(verify="length", ranges=4, tuning=replace(TUNING, enough_bytes_per_second=1e12))
 
     assert vendor.left_nothing
-    assert vendor.file.open == 0
 
 
 # In several invocations -----------------------------------------------------------------------------------------------

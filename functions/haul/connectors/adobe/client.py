@@ -137,6 +137,7 @@ class AdobeClient:
             url=session.rest.base_url + where,
             headers={**session.headers, "Accept": "application/octet-stream", "Accept-Encoding": "identity"},
             host=session.credentials.host,
+            honours_range=True,
         )
 
     # To look at by hand: as Adobe gave it, None if it is not there

@@ -20,7 +20,7 @@ from haul.errors import (
 from haul.models.export import Contents, RemoteFile
 from haul.models.vendors.adobe import SegmentExportOptions
 from haul.models.work import Job, JobStatus
-from haul.operations import operation
+from haul.operations import bound
 from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, Prepared
 from haul.rest import excerpt
 
@@ -53,6 +53,7 @@ class AdobeConnector:
         lists_finished_jobs=True,
         can_cancel=True,
         honours_range=True,
+        ranges=4,
     )
 
     def __init__(
@@ -144,43 +145,22 @@ class AdobeConnector:
         self._cancelled.add(job_id)
 
     def operations(self) -> Mapping[str, Operation]:
-        client, job = self._client, {"job": "the job's id"}
-        batch, file = {"batch": "the batch's id"}, {"file": "the dataSetFileId"}
-        with_status = {"status": "NEW, SUCCEEDED or FAILED: Adobe can filter by these alone"}
-        return {
-            "list-jobs": operation("the newest hundred export jobs", lambda _: self._newest(None)),
-            "list-jobs-with-status": operation(
-                "the newest hundred with this status", lambda given: self._newest(given["status"]), with_status
-            ),
-            "job-status": operation("where a job stands", lambda given: self._existing(given["job"]).document, job),
-            "delete-job": operation(
-                "delete the record of a job that has ended",
-                lambda given: self._delete(given["job"]),
-                job,
-                changes="Deletes the record of an ended export job at Adobe. The files that it wrote stay.",
-            ),
-            "batch-status": operation(
-                "what the catalog says of a batch", lambda given: _there(client.raw_catalog(given["batch"])), batch
-            ),
-            "batch-files": operation(
-                "the first hundred files of a batch",
-                lambda given: _there(client.raw_batch(given["batch"], "files")),
-                batch,
-            ),
-            "batch-failed": operation(
-                "what could not be written to a batch",
-                lambda given: _there(client.raw_batch(given["batch"], "failed")),
-                batch,
-            ),
-            "batch-meta": operation(
-                "what a batch was made of, and its wrong rows",
-                lambda given: _there(client.raw_batch(given["batch"], "meta")),
-                batch,
-            ),
-            "file-parts": operation(
-                "the first hundred parts of a file", lambda given: _there(client.raw_file(given["file"])), file
-            ),
-        }
+        client = self._client
+        return bound(
+            "adobe",
+            {
+                "list-jobs": lambda _: self._newest(None),
+                "list-jobs-with-status": lambda given: self._newest(given.status),
+                "job-status": lambda given: self._existing(given.job).document,
+                "delete-job": lambda given: self._delete(given.job),
+                "batch-status": lambda given: _there(client.raw_catalog(given.batch)),
+                "batch-files": lambda given: _there(client.raw_batch(given.batch, "files")),
+                "batch-failed": lambda given: _there(client.raw_batch(given.batch, "failed")),
+                "batch-meta": lambda given: _there(client.raw_batch(given.batch, "meta")),
+                "file-parts": lambda given: _there(client.raw_file(given.file)),
+            },
+            previews={"delete-job": lambda given: self._told_before_deleting(given.job)},
+        )
 
     # A finished job whose files are on their way
 
@@ -258,6 +238,10 @@ class AdobeConnector:
         if found is None:
             raise RequestRejectedError(f"Adobe does not know job {job_id} (404)")
         return found
+
+    def _told_before_deleting(self, job_id: str) -> str:
+        found = self._existing(job_id)
+        return f"Deletes the record of export job {job_id} ({found.status}) at Adobe. The files that it wrote stay."
 
     def _delete(self, job_id: str) -> Mapping[str, Any]:
         if _status(found := self._existing(job_id)) not in _ENDED:

@@ -1,8 +1,10 @@
-"""LiquidAnalytics' batch API, with typed answers. All calls are forms, and all answer with the job's status object.
+"""LiquidAnalytics' batch API, with typed answers. All calls are forms, and those about jobs answer with its status.
 
     POST /ls/api/oauth2/token       grant_type=password, scope=community=<name>: a token for username, password, client
     POST /ls/api/oauth2/tokenInfo   whose token it is
+    GET  /ls/api/oauth2/validate    whether a token is accepted
     POST /ls/api/batch/export       ask for an export
+    POST /ls/api/batch/import       hand over a file with what should become of it; answered when all of it is there
     POST /ls/api/batch/status       where a job stands, and its links once it is completed
     POST /ls/api/batch/cancel       ask for a job's end
 
@@ -32,7 +34,8 @@ from haul.errors import (
     VendorUnavailableError,
 )
 from haul.login import Login
-from haul.ports import DownloadSource
+from haul.multipart import File, Multipart, Part, TextSource
+from haul.ports import DownloadSource, Source
 from haul.replies import VendorReply
 from haul.replies import read as read_reply
 from haul.rest import Dialect, Reply, Rest, new_session
@@ -42,6 +45,8 @@ _OAUTH = "/ls/api/oauth2"
 _TOKEN_SECONDS = 3600.0
 _RENEWED_BEFORE_SECONDS = 120.0
 _PAUSE_SECONDS = 60.0
+_STORING_SECONDS = 240.0
+"""How long the vendor may take to store what it has got: to give up earlier would leave an import in doubt."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REFUSED = "LiquidAnalytics refuses the connection's username, password, client or community"
 _ADVICE = {
@@ -140,14 +145,22 @@ class LiquidClient:
         Raises:
             VendorUnavailableError: unless `sent` is False, there may be a job now. After any other error there is none.
         """
-        try:
-            reply = self._post(f"{_BATCH}/export", form, handled=_REDIRECTS, submits=True)
-            state = self._state(reply)
-        except UnexpectedResponseError as error:  # it was taken, or somebody answered in the vendor's place: who knows
-            raise VendorUnavailableError(f"{error}; there may be a job now") from None
-        if not state.job_id:
-            raise VendorUnavailableError(f"{reply.what} answered without a jobId; there may be a job now")
-        return state
+        return self._submitted("export", form=form)
+
+    def load(
+        self, fields: Mapping[str, str], file: Source, *, content_type: str, template: str | None = None
+    ) -> JobState:
+        """Hand over a file. Every call is another job.
+
+        Raises:
+            VendorUnavailableError: as with an export. What was not sent to its end is no job.
+        """
+        parts: list[Part] = [*fields.items()]
+        if template:
+            parts.append(("template", File(TextSource("template.vm", template), "text/plain")))
+        parts.append(("file", File(file, content_type, {"Expires": "0"})))
+        self._be_accepted()
+        return self._submitted("import", upload=Multipart(parts))
 
     def job(self, job_id: str) -> JobState | None:
         """Where a job stands; None if the vendor knows no such job."""
@@ -195,6 +208,31 @@ class LiquidClient:
             raise VendorUnavailableError("LiquidAnalytics did not answer for a file's link") from None
         return reply.status in (403, 404, 410)
 
+    def _submitted(
+        self, verb: str, *, form: Mapping[str, str] | None = None, upload: Multipart | None = None
+    ) -> JobState:
+        try:
+            reply = self._post(f"{_BATCH}/{verb}", form, upload=upload, handled=_REDIRECTS, submits=True)
+            state = self._state(reply)
+        except UnexpectedResponseError as error:  # it was taken, or somebody answered in the vendor's place: who knows
+            sent = upload is None or upload.sent_whole
+            raise VendorUnavailableError(f"{error}; there may be a job now", sent=sent) from None
+        if not state.job_id:
+            raise VendorUnavailableError(f"{reply.what} answered without a jobId; there may be a job now")
+        return state
+
+    def _be_accepted(self) -> None:
+        """Find out that a kept token is refused before a large file has been sent for nothing."""
+        session = _logged_in(self._login.session, submits=True)
+        try:
+            reply = session.rest.call(
+                "GET", f"{_OAUTH}/validate", headers=session.headers, handled=range(300, 600), hide=session.secrets
+            )
+        except VendorUnavailableError as error:
+            raise VendorUnavailableError(str(error), sent=False) from None
+        if reply.status == 401:
+            _logged_in(lambda: self._login.renewed(session), submits=True)
+
     def _asked(self, verb: str, job_id: str) -> JobState | None:
         reply = self._post(f"{_BATCH}/{verb}", {"jobId": job_id}, handled=(400, 404))
         if reply.status in (400, 404):
@@ -211,7 +249,13 @@ class LiquidClient:
         return read_reply(JobState, reply.what, reply.json())
 
     def _post(
-        self, path: str, form: Mapping[str, str], *, handled: Collection[int] = (), submits: bool = False
+        self,
+        path: str,
+        form: Mapping[str, str] | None,
+        *,
+        upload: Multipart | None = None,
+        handled: Collection[int] = (),
+        submits: bool = False,
     ) -> Reply:
         """Call with the login there is, and on a 401 once more with another."""
 
@@ -221,9 +265,11 @@ class LiquidClient:
                 path,
                 headers=session.headers,
                 form=form,
+                upload=upload,
                 handled=handled,
                 hide=session.secrets,
                 fresh_connection=submits,
+                read_seconds=_STORING_SECONDS if upload else None,
             )
 
         session = _logged_in(self._login.session, submits=submits)

@@ -5,11 +5,10 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 from haul import keys
-from haul.connectors.liquid import links
+from haul.connectors.liquid import jobs, links
 from haul.connectors.liquid.client import JobState, LiquidClient
 from haul.errors import (
     EmptyResultError,
@@ -21,17 +20,10 @@ from haul.errors import (
     VendorUnavailableError,
 )
 from haul.models.export import Contents, Dataset, Format, RemoteFile
-from haul.models.symbols import is_symbol, unescaped
 from haul.models.vendors.liquid import ExportOptions
 from haul.models.work import Job, JobStatus
-from haul.operations import operation
+from haul.operations import bound
 from haul.ports import Capabilities, Connector, DownloadSource, Found, JobReport, Known, Operation, Prepared
-from haul.rest import excerpt
-
-_RESULT_LIVES = timedelta(days=7)
-_RUNNING = ("initialized", "accepted", "processing", "canceling")
-_REASON_LENGTH = 500
-_WORD_LENGTH = 60
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class _Handed:
 class LiquidConnector:
     """The exports of one community. There is no list of jobs, and no key of ours by which one could be found again."""
 
-    capabilities = Capabilities(api="ls", can_cancel=True, connections=2, result_lives=_RESULT_LIVES)
+    capabilities = Capabilities(api="ls", can_cancel=True, connections=2, result_lives=jobs.RESULT_LIVES)
     tenant: str | None = None
 
     def __init__(
@@ -77,7 +69,7 @@ class LiquidConnector:
 
     def prepare(self, request: Mapping[str, Any], known: Known) -> Prepared:  # noqa: ARG002 - an export has no version
         """Take the escapes from the request, and be sure of the login: a submission costs more than finding out."""
-        prepared = _unescaped(request, "request")
+        prepared = jobs.without_escapes(request, "request")
         self._client.check_login()
         return Prepared(prepared)
 
@@ -88,7 +80,7 @@ class LiquidConnector:
         """Submit. Only after a `VendorUnavailableError` whose `sent` is not False may there be a job."""
         state = self._client.export(self._form(request))
         if state.is_("rejected"):
-            raise RequestRejectedError(f"LiquidAnalytics rejected the export: {_reason(state)}")
+            raise RequestRejectedError(f"LiquidAnalytics rejected the export: {jobs.reason(state)}")
         return state.job_id
 
     def status(self, job: Job) -> JobReport:
@@ -98,11 +90,11 @@ class LiquidConnector:
             VendorUnavailableError: LiquidAnalytics does not know the job, which may still be live: a failed poll. A job
                 that was seen finished, or whose result cannot be left any more, is EXPIRED.
         """
-        job_id = _known_id(job)
+        job_id = jobs.known_id(job)
         state = self._client.job(job_id)
         if state is not None:
-            return _report(state, job_id)
-        old = job.submitted_at and self._clock() - job.submitted_at.timestamp() > _RESULT_LIVES.total_seconds()
+            return jobs.report(state, job_id)
+        old = job.submitted_at and self._clock() - job.submitted_at.timestamp() > jobs.RESULT_LIVES.total_seconds()
         if old or job.result_id:
             return JobReport(JobStatus.EXPIRED, reason=f"LiquidAnalytics no longer knows job {job_id}")
         raise VendorUnavailableError(f"LiquidAnalytics does not know job {job_id}")
@@ -127,7 +119,7 @@ class LiquidConnector:
         if not there and records != 0:
             to = request.get("notificationEmail")
             raise ResultByMailError(
-                f"job {job.id} is completed with {_counted(records)}, and LiquidAnalytics told no link to them: "
+                f"job {job.id} is completed with {jobs.counted(records)}, and LiquidAnalytics told no link to them: "
                 + (f"it is in its mail to {to}" if to else "the request names no notificationEmail, so nobody has it")
             )
         header = not as_json and bool(request.get("rowHeader"))
@@ -158,33 +150,29 @@ class LiquidConnector:
         self._opened.add((job.id, number))
         if again and self._client.is_gone(link):
             raise ResultExpiredError(
-                f"{file.vendor_name}: the link has expired, {_RESULT_LIVES.days} days after the job ended. "
+                f"{file.vendor_name}: the link has expired, {jobs.RESULT_LIVES.days} days after the job ended. "
                 "Run the export again"
             )
         return self._client.source(link)
 
     def cancel(self, job: Job) -> None:
         """Ask for the job's end. One that has ended, or that nobody knows any more, needs none."""
-        self._client.cancel(_known_id(job))
+        self._client.cancel(jobs.known_id(job))
 
     def operations(self) -> Mapping[str, Operation]:
-        job = {"job": "the job's id"}
-        return {
-            "token-info": operation(
-                "the user and the community of this connection", lambda _: self._client.token_info()
-            ),
-            "job-status": operation(
-                "where a job stands, without its links",
-                lambda given: _shown(self._client.job(given["job"]), given["job"]),
-                job,
-            ),
-            "cancel-job": operation(
-                "end a job that has not ended",
-                lambda given: _shown(self._client.cancel(given["job"]), given["job"]),
-                job,
-                changes="Cancels the job at LiquidAnalytics; a run that waits for it fails.",
-            ),
-        }
+        return bound(
+            "liquid",
+            {
+                "token-info": lambda _: self._client.token_info(),
+                "job-status": lambda given: _shown(self._client.job(given.job), given.job),
+                "cancel-job": lambda given: _shown(self._client.cancel(given.job), given.job),
+            },
+            previews={
+                "cancel-job": lambda given: (
+                    f"Cancels job {given.job} at LiquidAnalytics; a run that waits for it fails."
+                )
+            },
+        )
 
     def _form(self, request: Mapping[str, Any]) -> dict[str, str]:
         """The request as a form; what is not there is left out."""
@@ -199,38 +187,18 @@ class LiquidConnector:
         return form
 
     def _completed(self, job: Job) -> JobState:
-        job_id = _known_id(job)
+        job_id = jobs.known_id(job)
         state = self._client.job(job_id)
         if state is None:
             raise ResultExpiredError(f"LiquidAnalytics no longer knows job {job_id}. Run the export again")
         if not state.is_("completed"):
-            raise UnexpectedResponseError(f'job {job_id} was completed, and is now "{state.status[:_WORD_LENGTH]}"')
+            raise UnexpectedResponseError(
+                f'job {job_id} was completed, and is now "{state.status[: jobs.WORD_LENGTH]}"'
+            )
         return state
 
     def _links(self, state: JobState) -> Sequence[str]:
         return self._handed.links or links.found(state.document, self._client.credentials.base_url)
-
-
-def _report(state: JobState, job_id: str) -> JobReport:
-    word, records = state.status.lower(), state.records_processed
-    counts = {} if records is None else {"recordsProcessed": records}
-    evidence = {"job-status": links.without(state.document)}
-    if word in _RUNNING:
-        progress = state.status if not records else f"{state.status}, {_counted(records)}"
-        return JobReport(JobStatus.RUNNING, progress=progress, counts=counts)
-    if word == "completed":
-        return JobReport(
-            JobStatus.SUCCEEDED,
-            result_id=job_id,
-            result_expires_at=_expires(state),
-            counts=counts,
-            evidence=evidence,
-        )
-    if word in ("failed", "rejected", "canceled"):
-        status = JobStatus.CANCELLED if word == "canceled" else JobStatus.FAILED
-        reason = f"{state.status}: {_reason(state)}"
-        return JobReport(status, reason=reason, counts=counts, evidence=evidence)
-    return JobReport(JobStatus.UNKNOWN, word=links.removed(state.status)[:_WORD_LENGTH])
 
 
 def _makes_a_row_of_each(template: str | None) -> bool:
@@ -238,42 +206,7 @@ def _makes_a_row_of_each(template: str | None) -> bool:
     return not template or not re.search(r"[#\r\n]", template.strip())
 
 
-def _expires(state: JobState) -> datetime | None:
-    """Not before: a job may have waited, and counts only the time that it ran."""
-    if state.submit_time is None or state.run_time is None:
-        return None
-    return state.submit_time + timedelta(milliseconds=state.run_time) + _RESULT_LIVES
-
-
-def _reason(state: JobState) -> str:
-    return excerpt(links.removed(state.reason), _REASON_LENGTH) or "it gives no reason"
-
-
-def _counted(records: int | None) -> str:
-    return "an unknown number of records" if records is None else f"{records:,} record{'' if records == 1 else 's'}"
-
-
-def _known_id(job: Job) -> str:
-    if not job.id:
-        raise UnexpectedResponseError("there is no job id to ask LiquidAnalytics about")
-    return job.id
-
-
 def _shown(state: JobState | None, job_id: str) -> Any:
     if state is None:
         raise RequestRejectedError(f"LiquidAnalytics does not know job {job_id}")
     return links.without(state.document)
-
-
-def _unescaped(value: Any, at: str) -> Any:
-    match value:
-        case str() if is_symbol(value):
-            raise InvalidEventError(f"{at}: {value} is not understood here")
-        case str():
-            return unescaped(value)
-        case Mapping():
-            return {name: _unescaped(inner, f"{at}.{name}") for name, inner in value.items()}
-        case list():
-            return [_unescaped(inner, f"{at}[{number}]") for number, inner in enumerate(value)]
-        case _:
-            return value

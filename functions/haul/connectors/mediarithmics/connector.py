@@ -27,7 +27,7 @@ from haul.models.export import Contents, RemoteFile
 from haul.models.symbols import unescaped
 from haul.models.vendors.mediarithmics import QueryExportOptions
 from haul.models.work import Job, JobStatus
-from haul.operations import operation
+from haul.operations import bound
 from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, Prepared
 
 _LISTED_WITHIN = timedelta(minutes=2)
@@ -167,31 +167,17 @@ class MediarithmicsConnector:
 
     def operations(self) -> Mapping[str, Operation]:
         client = self._client
-        export = {"export": "the export's id"}
-        return {
-            "connected-user": operation(
-                "who the token is, and for which organisations", lambda _: client.connected_user().document
-            ),
-            "list-exports": operation(
-                "the exports of an organisation",
-                lambda given: _all(client.exports(given["organisation"])),
-                {"organisation": "the organisation's id"},
-            ),
-            "export-details": operation("one export", lambda given: self._export_details(given["export"]), export),
-            "list-executions": operation(
-                "the executions of an export", lambda given: _all(client.executions(given["export"])), export
-            ),
-            "execution-status": operation(
-                "where an execution stands",
-                lambda given: self._execution_status(given["job"]),
-                {"job": "as runs show it: the export's id, a slash, the execution's id"},
-            ),
-            "check-query": operation(
-                "whether an OTQL query is right",
-                lambda given: client.check_query(given["datamart"], given["query"]).document,
-                {"datamart": "the datamart's id", "query": "the query's text"},
-            ),
-        }
+        return bound(
+            "mediarithmics",
+            {
+                "connected-user": lambda _: client.connected_user().document,
+                "list-exports": lambda given: _all(client.exports(given.organisation)),
+                "export-details": lambda given: self._export_details(given.export),
+                "list-executions": lambda given: _all(client.executions(given.export)),
+                "execution-status": lambda given: self._execution_status(given.job),
+                "check-query": lambda given: client.check_query(given.datamart, given.query).document,
+            },
+        )
 
     # What a request means
 

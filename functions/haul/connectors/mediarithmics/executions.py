@@ -4,6 +4,7 @@ from typing import Literal
 
 from haul.connectors.mediarithmics.replies import Execution
 from haul.models.export import Contents, Dataset, Format, RemoteFile
+from haul.models.threshold import exceeds
 from haul.models.work import JobStatus
 
 _STATUS = {
@@ -55,10 +56,7 @@ def partial(execution: Execution, most: str | int | None) -> str | None:
     erroneous, tasks = execution.erroneous_tasks, execution.num_tasks
     if most is None or not erroneous:
         return None
-    if isinstance(most, int):
-        over = erroneous > most
-    else:
-        over = tasks is None or erroneous > tasks * float(most.removesuffix("%")) / 100
+    over = exceeds(erroneous, tasks, most)
     return f"{_erroneous(execution)}, more than options.max_erroneous_tasks allows ({most})" if over else None
 
 

@@ -1,4 +1,4 @@
-"""Visier: data version exports, API v1alpha.
+"""Visier: data version exports, API v1alpha, the jobs that load data, and what is answered at once.
 
 Alpha means that Visier may change it without notice: what does not fit its contract is an error that says so.
 """
@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from haul.connectors import SecretSource
+from haul.connectors.visier.calls import MAY_WRITE, VisierCalls
 from haul.connectors.visier.client import VisierClient
 from haul.connectors.visier.connector import VisierConnector
+from haul.connectors.visier.jobs_client import JobsClient
+from haul.connectors.visier.loads import VisierLoadConnector
+from haul.connectors.visier.management import VisierManagement
 from haul.errors import InvalidEventError
-from haul.models.base import parse
-from haul.models.vendors.visier import DvExportOptions
-from haul.ports import Connector
+from haul.models.base import nearest, parse
+from haul.models.vendors.visier import ACTIONS, DvExportOptions
+from haul.models.vendors.visier.loads import LoadOptions
+from haul.ports import Connector, LoadConnector
 
 
 def connect(secret: SecretSource, options: Mapping[str, Any]) -> Connector:
@@ -21,4 +26,19 @@ def connect(secret: SecretSource, options: Mapping[str, Any]) -> Connector:
     chosen = parse(DvExportOptions, dict(options), at="options")
     if chosen.target_tenant and not re.fullmatch(r"[!-~]+", chosen.target_tenant):
         raise InvalidEventError("options.target_tenant: a tenant code such as WFF_j1r~c7o, without spaces")
-    return VisierConnector(VisierClient(secret, target_tenant=chosen.target_tenant), chosen)
+    may_write = VisierCalls(secret, target_tenant=chosen.target_tenant, scope=MAY_WRITE)
+    return VisierConnector(
+        VisierClient(secret, target_tenant=chosen.target_tenant), chosen, management=VisierManagement(may_write)
+    )
+
+
+def connect_load(action: str, secret: SecretSource, options: Mapping[str, Any]) -> LoadConnector:
+    """Check action, secret and options; nothing is sent before it is needed."""
+    loads = {name: known for name, known in ACTIONS.items() if known.kind == "load"}
+    if action not in loads:
+        raise InvalidEventError(f'action: "{action}" is no load of visier{nearest(action, loads)}')
+    chosen = parse(loads[action].options, dict(options), at="options")
+    if not isinstance(chosen, LoadOptions):
+        raise TypeError(f"the options of {action} are not those of a load")
+    calls = VisierCalls(secret, target_tenant=chosen.target_tenant, scope=MAY_WRITE)
+    return VisierLoadConnector(action, JobsClient(calls), chosen)

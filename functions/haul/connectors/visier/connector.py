@@ -8,6 +8,8 @@ from typing import Any
 from haul import keys
 from haul.connectors.visier import contents, versions
 from haul.connectors.visier.client import VisierClient
+from haul.connectors.visier.management import VisierManagement
+from haul.connectors.visier.operations import ManagementOperations
 from haul.connectors.visier.replies import JobState
 from haul.errors import (
     RequestRejectedError,
@@ -18,7 +20,7 @@ from haul.errors import (
 from haul.models.export import Contents, RemoteFile
 from haul.models.vendors.visier import DvExportOptions
 from haul.models.work import Job, JobStatus
-from haul.operations import operation
+from haul.operations import bound
 from haul.ports import Capabilities, DownloadSource, Found, JobReport, Known, Operation, Prepared
 
 _RESULT_LIVES = timedelta(days=14)
@@ -39,9 +41,15 @@ class VisierConnector:
     )
 
     def __init__(
-        self, client: VisierClient, options: DvExportOptions, *, clock: Callable[[], float] = time.time
+        self,
+        client: VisierClient,
+        options: DvExportOptions,
+        *,
+        management: VisierManagement,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
+        self._management = management
         self._options = options
         self._clock = clock
 
@@ -125,22 +133,14 @@ class VisierConnector:
         )
 
     def operations(self) -> Mapping[str, Operation]:
-        return {
-            "list-data-versions": operation(
-                "the data versions that can be exported", lambda _: self._client.data_versions().document
-            ),
-            "list-exports": operation(
-                "the finished exports that can still be downloaded", lambda _: self._client.exports().document
-            ),
-            "export-details": operation(
-                "tables, columns and files of a finished export",
-                lambda given: self._export_details(given["export"]),
-                {"export": "the export's UUID"},
-            ),
-            "job-status": operation(
-                "where a job stands", lambda given: self._job_status(given["job"]), {"job": "the job's UUID"}
-            ),
+        exports = {
+            "list-data-versions": lambda _: self._client.data_versions().document,
+            "list-exports": lambda _: self._client.exports().document,
+            "export-details": lambda given: self._export_details(given.export),
+            "job-status": lambda given: self._job_status(given.job),
         }
+        of = ManagementOperations(self._management)
+        return bound("visier", {**exports, **of.calls}, with_credential=of.calls_with_credential, previews=of.previews)
 
     def _export_details(self, export_uuid: str) -> Mapping[str, Any]:
         details = self._client.export(export_uuid)

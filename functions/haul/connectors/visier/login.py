@@ -61,17 +61,20 @@ class Login(login.Login[Credentials, Session]):
         secret: SecretSource,
         dialect: Dialect,
         *,
+        scope: str = "read",
         http: requests.Session,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(secret, read=read, log_in=self._ask, clock=clock)
         self._dialect = dialect
+        self._scope = scope
         self._http = http
 
     def _ask(self, credentials: Credentials) -> Session:
         rest = Rest(credentials.base_url, self._dialect, session=self._http, clock=self._clock)
         try:
-            reply = _by_oauth(rest, credentials) if credentials.client_id else _by_password(rest, credentials)
+            by_oauth = bool(credentials.client_id)
+            reply = _by_oauth(rest, credentials, self._scope) if by_oauth else _by_password(rest, credentials)
         except VendorUnavailableError as error:
             hint = "" if credentials.vanity_name or credentials.client_id else f" ({_NO_VANITY})"
             raise VendorUnavailableError(f"{error}{hint}", sent=False) from None
@@ -96,11 +99,11 @@ def _by_password(rest: Rest, credentials: Credentials) -> Reply:
     )
 
 
-def _by_oauth(rest: Rest, credentials: Credentials) -> Reply:
+def _by_oauth(rest: Rest, credentials: Credentials, scope: str) -> Reply:
     form = {
         "grant_type": "password",
         "client_id": credentials.client_id or "",
-        "scope": "read",
+        "scope": scope,
         "username": credentials.username,
         "password": credentials.password,
     }

@@ -1,7 +1,8 @@
 """What each vendor's actions take: one module per vendor, found by its name.
 
-A module has `ACTIONS`, name of the action to its `Action`, and `SECRET`, the fields of a connection's secret. Nothing
-else names a vendor here, so a new vendor is a new module.
+A module has `TITLE`, what the vendor calls itself, `ACTIONS`, name of the action to its `Action`, `OPERATIONS`, name of
+the operation to its `OperationKind`, and `SECRET`, the fields of a connection's secret. Nothing else names a vendor
+here, so a new vendor is a new module.
 """
 
 import importlib
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from haul.errors import InvalidEventError
 from haul.models.base import Written, nearest, parse
 from haul.models.event import Event
+from haul.models.symbols import FILE, symbols_in
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,28 @@ class Action:
     request: type[Written]
     options: type[Written]
     takes_source: bool = False
+
+
+class NoParameters(Written):
+    """Parameters of an operation that takes none."""
+
+
+@dataclass(frozen=True)
+class OperationKind:
+    """A vendor call that answers at once, as everybody may know it: flow, command line and schema.
+
+    Attributes:
+        summary: what it answers or does, for a list.
+        parameters: the schema of what people write about it.
+        changes: it changes something at the vendor, so it is shown before, asked about, and never repeated blindly.
+        handles_credentials: it makes, removes or assigns credentials that the vendor keeps: a function of its own runs
+            it, where the environment has that function at all.
+    """
+
+    summary: str
+    parameters: type[Written] = NoParameters
+    changes: bool = False
+    handles_credentials: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +69,12 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def title(vendor: str) -> str:
+    """What a vendor calls itself, for people to read; a name that is no vendor's stays as it is."""
+    found: str = _module(vendor).TITLE if vendor in names() else vendor
+    return found
+
+
 def actions(vendor: str) -> dict[str, Action]:
     """What `vendor` can do.
 
@@ -53,6 +83,28 @@ def actions(vendor: str) -> dict[str, Action]:
     """
     found: dict[str, Action] = _module(vendor).ACTIONS
     return found
+
+
+def operations(vendor: str) -> dict[str, OperationKind]:
+    """What `vendor` answers at once.
+
+    Raises:
+        InvalidEventError: there is no such vendor.
+    """
+    found: dict[str, OperationKind] = getattr(_module(vendor), "OPERATIONS", {})
+    return found
+
+
+def operation(vendor: str, name: str) -> OperationKind:
+    """Look up an operation.
+
+    Raises:
+        InvalidEventError: the vendor is unknown, or has no such operation.
+    """
+    known = operations(vendor)
+    if name not in known:
+        raise InvalidEventError(f'operation: "{name}" is unknown to {vendor}{nearest(name, known)}')
+    return known[name]
 
 
 def secret_fields(vendor: str) -> tuple[SecretField, ...]:
@@ -90,6 +142,12 @@ def kind_of(event: Mapping[str, Any]) -> Literal["export", "load"]:
     return known[action].kind if action in known else "export"
 
 
+def options_of_account(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of an event by which its connector reads for the same account; an export's understands all."""
+    options: dict[str, Any] = event.get("options", {})
+    return options if kind_of(event) == "export" else {k: v for k, v in options.items() if k == "target_tenant"}
+
+
 def checked(event: Event, *, at: str = "") -> Event:
     """Validate `request` and `options` by the action's own schemas and fill in their defaults.
 
@@ -99,7 +157,11 @@ def checked(event: Event, *, at: str = "") -> Event:
         InvalidEventError: naming each wrong field, its value and what is allowed.
     """
     action = action_of(event)
-    request = parse(action.request, event.request, at=f"{at}.request" if at else "request")
+    place = f"{at}.request" if at else "request"
+    for field, symbol in symbols_in(event.request, place):
+        if symbol.startswith(FILE):
+            raise InvalidEventError(f"{field}: only a pipeline file names a file, an event is whole (found {symbol})")
+    request = parse(action.request, event.request, at=place)
     options = parse(action.options, event.options, at=f"{at}.options" if at else "options")
     return event.model_copy(update={"request": _dump(request), "options": _dump(options, whole=True)})
 

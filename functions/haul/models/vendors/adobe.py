@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 
 from haul.models.base import Duration, Written
 from haul.models.symbols import Symbols, is_symbol
-from haul.models.vendors import Action, SecretField
+from haul.models.vendors import Action, OperationKind, SecretField
 
 
 def _no_symbol(value: str) -> str:
@@ -177,6 +177,8 @@ class SegmentExportOptions(Written):
     ] = True
 
 
+TITLE = "Adobe Experience Platform"
+
 ACTIONS = {"segment-export": Action("export", SegmentExportRequest, SegmentExportOptions)}
 
 SECRET = (
@@ -188,3 +190,42 @@ SECRET = (
     SecretField("base_url", "only where it is not https://platform.adobe.io"),
     SecretField("ims_url", "only where it is not https://ims-na1.adobelogin.com"),
 )
+
+
+class OfJob(Written):
+    """An export job of Adobe's."""
+
+    job: Annotated[Text, Field(description="the job's id", examples=["11037"])]
+
+
+class OfBatch(Written):
+    """A batch that an export wrote."""
+
+    batch: Annotated[Text, Field(description="the batch's id")]
+
+
+class OfFile(Written):
+    """A file of a batch."""
+
+    file: Annotated[Text, Field(description="the dataSetFileId")]
+
+
+class WithStatus(Written):
+    """Which jobs to list."""
+
+    status: Annotated[
+        Literal["NEW", "SUCCEEDED", "FAILED"], Field(description="Adobe can filter by NEW, SUCCEEDED and FAILED alone")
+    ]
+
+
+OPERATIONS = {
+    "list-jobs": OperationKind("the newest hundred export jobs"),
+    "list-jobs-with-status": OperationKind("the newest hundred with this status", WithStatus),
+    "job-status": OperationKind("where a job stands", OfJob),
+    "delete-job": OperationKind("delete the record of a job that has ended", OfJob, changes=True),
+    "batch-status": OperationKind("what the catalog says of a batch", OfBatch),
+    "batch-files": OperationKind("the first hundred files of a batch", OfBatch),
+    "batch-failed": OperationKind("what could not be written to a batch", OfBatch),
+    "batch-meta": OperationKind("what a batch was made of, and its wrong rows", OfBatch),
+    "file-parts": OperationKind("the first hundred parts of a file", OfFile),
+}

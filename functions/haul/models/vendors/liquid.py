@@ -1,12 +1,13 @@
-"""LiquidAnalytics: batch exports of Liquid Decisions."""
+"""LiquidAnalytics: batch exports and imports of Liquid Decisions."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from haul.models.base import Written
+from haul.models.load import SourceOptions
 from haul.models.symbols import Symbols, is_symbol
-from haul.models.vendors import Action, SecretField
+from haul.models.vendors import Action, OperationKind, SecretField
 
 
 def _plain(value: str) -> str:
@@ -101,7 +102,73 @@ class ExportOptions(Written):
     ] = "warn"
 
 
-ACTIONS = {"export": Action("export", ExportRequest, ExportOptions)}
+class ImportRequest(Written):
+    """Form of `POST /ls/api/batch/import`, which the object goes with."""
+
+    model_config = ConfigDict(title="LiquidAnalytics import request")
+
+    jobName: Annotated[  # noqa: N815 - the vendor's own spelling
+        Annotated[str, Field(min_length=1), Symbols("@scheduled-at", "@started-at", "@upstream.run_id")],
+        Field(description="the job's name, which mails carry", examples=["attendees-from-s3"]),
+    ]
+    itemType: Annotated[  # noqa: N815 - the vendor's own spelling
+        Text, Field(description="an item type of the community's schema", examples=["Attendee"])
+    ]
+    contentType: Annotated[  # noqa: N815 - the vendor's own spelling
+        Literal["application/json", "plain/text"],
+        Field(description="what the object holds; application/json: an array of items; plain/text: CSV"),
+    ]
+    headerRow: Annotated[  # noqa: N815 - the vendor's own spelling
+        bool, Field(description="CSV: the first row holds the fields' names")
+    ] = False
+    merge: Annotated[
+        bool,
+        Field(
+            description="true: into the items that there are; false: in their place, which is the vendor's default. "
+            "To be said, as nobody should overwrite unawares"
+        ),
+    ]
+    template: Annotated[
+        Text | None,
+        BeforeValidator(_none_if_empty),
+        Field(description="CSV: a Velocity template that makes an item of a row"),
+    ] = None
+    notificationEmail: Annotated[  # noqa: N815 - the vendor's own spelling
+        Text | None,
+        BeforeValidator(_none_if_empty),
+        Field(description="who gets the vendor's mail when the job ends"),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge_is_said(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("merge") is None:
+            raise ValueError(
+                "merge must be said: true brings the items into those that there are, false puts them in their place, "
+                "which is what the vendor does when nothing is said"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _csv_is_csv(self) -> Self:
+        if self.contentType == "application/json" and (self.template or self.headerRow):
+            field = "template" if self.template else "headerRow"
+            raise ValueError(f"{field} is about CSV, which is contentType plain/text")
+        return self
+
+
+class ImportOptions(SourceOptions):
+    """What Haul does about the object of a LiquidAnalytics import."""
+
+    model_config = ConfigDict(title="LiquidAnalytics import options")
+
+
+TITLE = "LiquidAnalytics"
+
+ACTIONS = {
+    "export": Action("export", ExportRequest, ExportOptions),
+    "import": Action("load", ImportRequest, ImportOptions, takes_source=True),
+}
 
 SECRET = (
     SecretField("base_url", "your host, such as https://acme.example.com", needed=True),
@@ -111,3 +178,16 @@ SECRET = (
     SecretField("password", "the user's", needed=True, hidden=True),
     SecretField("community", "the community's name", needed=True),
 )
+
+
+class OfJob(Written):
+    """A job of LiquidAnalytics'."""
+
+    job: Annotated[Text, Field(description="the job's id", examples=["e25a5d4b-f9a5-4794-9ac2-4e026c0df40d"])]
+
+
+OPERATIONS = {
+    "token-info": OperationKind("the user and the community of this connection"),
+    "job-status": OperationKind("where a job stands, without its links", OfJob),
+    "cancel-job": OperationKind("end a job that has not ended", OfJob, changes=True),
+}

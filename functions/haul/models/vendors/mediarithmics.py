@@ -1,28 +1,19 @@
 """mediarithmics: query exports."""
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from haul.models.base import Written
 from haul.models.symbols import is_symbol
-from haul.models.vendors import Action, SecretField
-
-_THRESHOLD = re.compile(r"\d+(\.\d+)?%?", re.ASCII)
+from haul.models.threshold import Threshold
+from haul.models.vendors import Action, OperationKind, SecretField
 
 
 def _plain(value: str) -> str:
     if is_symbol(value):
         raise ValueError("no symbol is understood here; a value that begins with @ is written @@")
     return value
-
-
-def _threshold(value: str | int) -> str | int:
-    text = str(value)
-    if not _THRESHOLD.fullmatch(text) or ("." in text and "%" not in text):
-        raise ValueError('a share such as "10%", or a number of tasks')
-    return value if isinstance(value, int) or value.endswith("%") else int(value)
 
 
 type Id = Annotated[
@@ -94,19 +85,7 @@ class QueryExportOptions(Written):
         Field(description="when the export of that name has another query: make a new one of that name, or fail"),
     ] = "new-export"
     max_erroneous_tasks: Annotated[
-        Annotated[
-            str | int,
-            AfterValidator(_threshold),
-            WithJsonSchema(
-                {
-                    "anyOf": [
-                        {"type": "string", "pattern": r"^(\d+|\d+(\.\d+)?%)$"},
-                        {"type": "integer", "minimum": 0},
-                    ]
-                }
-            ),
-        ]
-        | None,
+        Threshold | None,
         Field(
             description="how many tasks may go wrong before the run is PARTIAL, a share or a number; without it any",
             examples=["10%", 0],
@@ -121,6 +100,8 @@ class QueryExportOptions(Written):
     ] = 0
 
 
+TITLE = "mediarithmics"
+
 ACTIONS = {"query-export": Action("export", QueryExportRequest, QueryExportOptions)}
 
 SECRET = (
@@ -129,3 +110,47 @@ SECRET = (
     SecretField("password", "the user's", hidden=True),
     SecretField("base_url", "only if it is another than https://api.mediarithmics.com"),
 )
+
+type Filled = Annotated[str, Field(min_length=1)]
+
+
+class OfOrganisation(Written):
+    """An organisation of mediarithmics'."""
+
+    organisation: Annotated[Filled, Field(description="the organisation's id", examples=["1426"])]
+
+
+class OfExport(Written):
+    """An export's definition."""
+
+    export: Annotated[Filled, Field(description="the export's id", examples=["9879"])]
+
+
+class OfExecution(Written):
+    """An execution of an export."""
+
+    job: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="as runs show it: the export's id, a slash, the execution's id",
+            examples=["9879/7897897"],
+        ),
+    ]
+
+
+class OfQuery(Written):
+    """A query to be looked at."""
+
+    datamart: Annotated[Filled, Field(description="the datamart's id", examples=["1509"])]
+    query: Annotated[Filled, Field(description="the query's text", examples=["SELECT { id } FROM UserPoint"])]
+
+
+OPERATIONS = {
+    "connected-user": OperationKind("who the token is, and for which organisations"),
+    "list-exports": OperationKind("the exports of an organisation", OfOrganisation),
+    "export-details": OperationKind("one export", OfExport),
+    "list-executions": OperationKind("the executions of an export", OfExport),
+    "execution-status": OperationKind("where an execution stands", OfExecution),
+    "check-query": OperationKind("whether an OTQL query is right", OfQuery),
+}

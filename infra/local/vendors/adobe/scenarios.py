@@ -34,6 +34,7 @@ class AdobeKnobs(Knobs):
     same_names: bool = False  # the parts of every file have the same names
     files_after_seconds: float = Field(0, ge=0)  # that a batch lags behind its job
     ranges: bool = True
+    etags: bool = False  # on what is downloaded: Adobe documents none
     longest_range: int | None = Field(None, ge=1)
 
     past_jobs: int = Field(0, ge=0)  # of earlier days, in the list

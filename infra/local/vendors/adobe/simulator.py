@@ -570,7 +570,8 @@ class AdobeSimulator(VendorSimulator[AdobeKnobs]):
         if part is None:
             raise _not_found(f"File {file_id} has no such path.")
         reply = Reply(200, {"Content-Type": "application/parquet"}, part.content)
-        return ranged(request, reply, longest=self._knobs.longest_range) if self._knobs.ranges else reply
+        etag = f'"{file_id}-{part.name}"' if self._knobs.etags else None
+        return ranged(request, reply, etag=etag, longest=self._knobs.longest_range) if self._knobs.ranges else reply
 
     def _directory_entry(self, directory: Directory) -> dict[str, Any]:
         return {

@@ -15,6 +15,7 @@ Community, user, password, client and its secret are `demo`, unless knobs say ot
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import re
@@ -25,8 +26,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
+from infra.local.vendors.forms import FilePart, Form, FormError, multipart
 from infra.local.vendors.liquid.exports import ExportFile, RejectedError, Wanted, exported, is_json, sha256
-from infra.local.vendors.liquid.forms import FilePart, Form, FormError, multipart
 from infra.local.vendors.liquid.items import FIELDS, KEY, Item, attendees
 from infra.local.vendors.liquid.scenarios import SCENARIOS, LiquidKnobs
 from infra.local.vendors.server import Reply, Request
@@ -72,6 +73,7 @@ class Job:
     items: Sequence[Item] = ()  # that an import brings
     merge: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
+    file: Mapping[str, object] = field(default_factory=dict)  # what an import brought, as it came
     verdict: str = ""
     status: str = "Initialized"
     reason: str = ""
@@ -398,6 +400,7 @@ class LiquidSimulator(VendorSimulator[LiquidKnobs]):
         except FormError as error:
             raise LiquidError(400, "invalid_request", str(error)) from None
         job = self._job("import", form.fields)
+        job.file = _received(form)
         try:
             _require(form.fields, "jobName", "itemType", "contentType")
             job.merge = _boolean(form.fields, "merge")
@@ -560,6 +563,19 @@ def _read_items(form: Form) -> list[Item]:
         if unknown := sorted(set(item) - set(FIELDS[item_type])):
             raise RejectedError(f"The field {unknown[0]!r} is no field of {item_type}")
     return items
+
+
+def _received(form: Form) -> Mapping[str, object]:
+    """How the file came, for those who ask whether it came right."""
+    if "file" not in form.files:
+        return {}
+    file = form.files["file"]
+    return {
+        "name": file.name,
+        "bytes": len(file.data),
+        "sha256": hashlib.sha256(file.data).hexdigest(),
+        "headers": dict(file.headers.items()),
+    }
 
 
 def _json_items(file: FilePart) -> list[Item]:

@@ -1,11 +1,12 @@
-"""The ways a Visier export can go, by name."""
+"""The ways a Visier export or load can go, by name."""
 
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
-from infra.local.vendors.simulator import Knobs, Scenario
+from infra.local.vendors.simulator import Scenario
+from infra.local.vendors.visier.jobs import JOB_SCENARIOS, JobKnobs
 
 _POLL = {"method": "GET", "path": "/jobs/"}
 _SUBMIT = {"method": "POST", "path": "/jobs$"}
@@ -21,10 +22,9 @@ _PROXY_PAGE = (
 _DAY = 86_400.0
 
 
-class VisierKnobs(Knobs):
+class VisierKnobs(JobKnobs):
     """How the simulated Visier behaves."""
 
-    job_seconds: float = Field(5, ge=0)
     job_ends: Literal["success", "failed", "failed-completed", "never", "no-export"] = "success"
     token_seconds: float = 3600
     jobs_per_day: int = 10
@@ -60,6 +60,9 @@ class VisierKnobs(Knobs):
     sparse: bool = False  # leaves out what is empty
     odd_types: bool = False  # lower-case data types, and one that nobody knows
     other_category: bool = False  # lists a newer version of another data category
+
+    tenant_spelling: Literal["tenant", "tenantCode"] = "tenant"  # in the list of tenants' data versions
+    list_cut_at: int | None = Field(None, ge=1)  # lists of tenants end there, with 206
 
 
 def _burst(status: int, body: str | None = None) -> list[Mapping[str, object]]:
@@ -180,4 +183,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "sparse": Scenario("what is empty is left out of every document", {"sparse": True}),
     "odd-types": Scenario("data types in lower case, and one that nobody knows", {"odd_types": True}),
     "other-category": Scenario("the list has a newer version, of another data category", {"other_category": True}),
+    **JOB_SCENARIOS,
 }

@@ -1,4 +1,4 @@
-"""The Visier data version export API, as docs/vendors/visier.md has it.
+"""The Visier data version export API, as docs/vendors/visier.md has it; `management` has what is answered at once.
 
     POST /v1/admin/visierSecureToken                                 a token for username and password
     POST /v1/auth/oauth2/token                                       the same by OAuth
@@ -9,7 +9,8 @@
     GET  /v1alpha/data/data-version-exports/exports/{exportUuid}
     GET  /v1alpha/data/data-version-exports/exports/{exportUuid}/files/{fileId}    and /file/{fileId}
 
-User name, password, api key, vanity name, OAuth client and its secret are `demo`, unless knobs say otherwise.
+and the jobs of `infra.local.vendors.visier.jobs`. User name, password, api key, vanity name, OAuth client and its
+secret are `demo`, unless knobs say otherwise.
 """
 
 import argparse
@@ -39,6 +40,8 @@ from infra.local.vendors.simulator import (
     ranged,
 )
 from infra.local.vendors.visier.exports import ColumnSet, ExportContent, ExportFile, Shape, contents, sha256
+from infra.local.vendors.visier.jobs import Host, JobHandling, RefusedError
+from infra.local.vendors.visier.management import Management
 from infra.local.vendors.visier.scenarios import SCENARIOS, VisierKnobs
 from infra.local.vendors.visier.tables import NUMBERS, Column
 
@@ -128,6 +131,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
 
     def __init__(self, *, port: int = 0, scenario: str = "success-full", **knobs: object) -> None:
         self._number = 0
+        self.loads = JobHandling(Host(lambda: self._knobs, lambda: self._clock, lambda: self._frozen, self.publish))
         super().__init__(VisierKnobs, port=port, scenario=scenario, given=knobs)
         self._forget()
 
@@ -150,7 +154,12 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
         self._submitted = Counter[tuple[str, str]]()
         self._tokens: dict[str, float] = {}
         self._frozen = False
+        self.loads.forget()
         listed = NUMBERS[: self._knobs.published]
+        knobs = self._knobs
+        self.management = Management(
+            spelling=knobs.tenant_spelling, cut_at=knobs.list_cut_at, none_as_text=knobs.sparse
+        )
         newest = int((self._clock.now() - _HOURS_OLD * 3600) * 1000)
         self._versions = {number: (number, newest - age * _DAY_MS) for age, number in enumerate(reversed(listed))}
 
@@ -285,6 +294,7 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
                 "take it off the list",
                 lambda told: self.withdraw(told.where["number"]),
             ),
+            *self.loads.admin_routes(),
             AdminRoute("POST", "/tokens/expire", "refuse all tokens so far", lambda _: self.invalidate_tokens()),
         ]
 
@@ -345,6 +355,8 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             return self._routed(request)
         except VisierError as error:
             return self._error(error)
+        except RefusedError as error:
+            return self._error(VisierError(error.status, error.code, error.text))
 
     def _failure(self, status: int) -> Reply:
         return self._error(VisierError(status, f"HTTP{status}", _WORDS.get(status, f"Error {status}.")))
@@ -380,12 +392,15 @@ class VisierSimulator(VendorSimulator[VisierKnobs]):
             _must_accept(request, "application/json")
             return self._authorize(request)
         tenant = self._check_caller(request)
-        if request.method == "GET" and (
-            found := re.fullmatch(rf"{_API}/exports/([^/]+)/(files?)/([^/]+)", request.path)
-        ):
+        if found := re.fullmatch(rf"GET {_API}/exports/([^/]+)/(file|files)/([^/]+)", call):
             _must_accept(request, "application/gzip", "application/json")
             return self._download(request, tenant, *found.groups())
         _must_accept(request, "application/json")
+        with self._lock:
+            if (managed := self.management.answer(request)) is not None:
+                return managed
+        if reply := self.loads.answer(request, tenant):
+            return reply
         return json_reply(200, self._trimmed(self._document(call, request, tenant)))
 
     def _document(self, call: str, request: Request, tenant: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Visier: data version exports."""
+"""Visier: data version exports, and the jobs of `loads`."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,6 +7,16 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 from haul.models.base import Written
 from haul.models.symbols import Symbols, is_symbol
 from haul.models.vendors import Action, SecretField
+from haul.models.vendors.visier.loads import (
+    ExtractAndLoadRequest,
+    ExtractionJobRequest,
+    LoadOptions,
+    ProcessingJobRequest,
+    StartLoadRequest,
+    UploadOptions,
+    UploadRequest,
+)
+from haul.models.vendors.visier.operations import OPERATIONS as OPERATIONS  # found here by its name
 
 
 def _number(value: str) -> str:
@@ -68,7 +78,16 @@ class DvExportOptions(Written):
     ] = "warn"
 
 
-ACTIONS = {"dv-export": Action("export", DvExportRequest, DvExportOptions)}
+TITLE = "Visier"
+
+ACTIONS = {
+    "dv-export": Action("export", DvExportRequest, DvExportOptions),
+    "extract-and-load": Action("load", ExtractAndLoadRequest, LoadOptions),
+    "extraction-job": Action("load", ExtractionJobRequest, LoadOptions),
+    "processing-job": Action("load", ProcessingJobRequest, LoadOptions),
+    "start-load": Action("load", StartLoadRequest, LoadOptions),
+    "upload": Action("load", UploadRequest, UploadOptions, takes_source=True),
+}
 
 SECRET = (
     SecretField("vanity_name", "as in https://<vanity_name>.api.visier.io; needed unless there is a base_url"),
