@@ -39,7 +39,8 @@ def bucket(
         lifecycle_rules=[
             s3.LifecycleRule(
                 id="unfinished-uploads",
-                abort_incomplete_multipart_upload_after=Duration.days(2),
+                # A run lives no longer, and its last download may be as old as that.
+                abort_incomplete_multipart_upload_after=Duration.days(9),
                 expired_object_delete_marker=True,
             ),
             *rules,

@@ -256,7 +256,10 @@ class HaulStack(cdk.Stack):
         self.start_load = HaulFunction(
             self, "start_load", runtime=runtime, timeout=Duration.minutes(15), memory_mb=1769
         )
-        self.check_load = HaulFunction(self, "check_load", runtime=runtime, timeout=long)
+        # It starts what Start load was asked to put off.
+        self.check_load = HaulFunction(
+            self, "check_load", runtime=runtime, timeout=Duration.minutes(15), memory_mb=1769
+        )
         self.publish = HaulFunction(self, "publish", runtime=runtime, timeout=long)
         self.notify = HaulFunction(self, "notify", runtime=runtime, timeout=long)
         self.abandon = HaulFunction(self, "abandon", runtime=runtime, timeout=long, dead_letters=letters)
@@ -292,28 +295,13 @@ class HaulStack(cdk.Stack):
             self._secrets(function)
         for function in (*connecting, self.publish, self.notify, *giving_up):
             self._objects(function, ["s3:GetObject", "s3:PutObject"], "ledger/*")
-        for function in (self.schedule_export, self.start_load, self.publish, *giving_up):
-            self._objects(function, ["s3:GetObject", "s3:PutObject"], "manifests/*")
+        self._let_read_manifests(giving_up)
         for function in (self.notify, *giving_up):
             self._objects(function, ["s3:PutObject"], "runs/*")
-        for function in (self.check_export, self.check_load, self.plan_download, self.publish):
-            self._objects(function, ["s3:PutObject"], "evidence/*")
-        self._objects(self.publish, ["s3:GetObject"], "evidence/*")
-        # What loads send: an object of the inbox, or files that have landed.
-        reading = ["s3:GetObject", "s3:GetObjectVersion"]
-        self._objects(self.start_load, reading, "raw/*")
-        self.start_load.may(reading, self.inbox.arn_for_objects("*"), because=KEYS)
-        self.start_load.may(["s3:ListBucket"], self.inbox.bucket_arn)
         for function in (self.notify, *giving_up):
-            # A settled run is no longer looked at.
-            self._objects(function, ["s3:DeleteObject"], "ledger/_active/*")
-            function.may(["sns:Publish"], self.notices.topic_arn)
-            function.may(["events:PutEvents"], self.bus.event_bus_arn)
-            function.may(
-                ["secretsmanager:DeleteSecret"],
-                self._secret_arn(self.settings.link_secret("*")),
-                because="The links of a run are a secret named after it, of which there is one for each such run.",
-            )
+            self._let_settle(function)
+        for function in (self.start_load, self.check_load):
+            self._let_send(function)
         self._objects(self.notify, ["s3:GetObject"], "manifests/*")
         self._objects(
             self.download_files,
@@ -335,6 +323,34 @@ class HaulStack(cdk.Stack):
             function.may(["s3:ListBucket"], self.landing.bucket_arn)
             if self._key:
                 function.may(["kms:Decrypt", "kms:GenerateDataKey"], self._key.key_arn)
+
+    def _let_read_manifests(self, giving_up: Sequence[HaulFunction]) -> None:
+        """Whoever begins a run may meet one that stopped in the middle of publishing, and completes it."""
+        beginning = (self.schedule_export, self.check_export, self.start_load, self.check_load)
+        for function in (*beginning, self.publish, *giving_up):
+            self._objects(function, ["s3:GetObject", "s3:PutObject"], "manifests/*")
+        for function in (*beginning, self.publish):
+            self._objects(function, ["s3:GetObject"], "evidence/*")
+        for function in (self.check_export, self.check_load, self.plan_download, self.publish):
+            self._objects(function, ["s3:PutObject"], "evidence/*")
+
+    def _let_settle(self, function: HaulFunction) -> None:
+        # A settled run is no longer looked at.
+        self._objects(function, ["s3:DeleteObject"], "ledger/_active/*")
+        function.may(["sns:Publish"], self.notices.topic_arn)
+        function.may(["events:PutEvents"], self.bus.event_bus_arn)
+        function.may(
+            ["secretsmanager:DeleteSecret"],
+            self._secret_arn(self.settings.link_secret("*")),
+            because="The links of a run are a secret named after it, of which there is one for each such run.",
+        )
+
+    def _let_send(self, function: HaulFunction) -> None:
+        """An object of the inbox, or files that have landed."""
+        reading = ["s3:GetObject", "s3:GetObjectVersion"]
+        self._objects(function, reading, "raw/*")
+        function.may(reading, self.inbox.arn_for_objects("*"), because=KEYS)
+        function.may(["s3:ListBucket"], self.inbox.bucket_arn)
 
     def _objects(self, function: HaulFunction, actions: Sequence[str], keys: str) -> None:
         function.may(actions, self.landing.arn_for_objects(keys), because=KEYS)

@@ -280,6 +280,8 @@ def upstream_of(event: Event, ledger: Ledger) -> ExportManifest | LoadManifest |
     found = ledger.manifest(*named) if named else None
     if found is None:
         raise InvalidEventError(f"source.manifest.key: there is no manifest {place.key} in the landing bucket")
+    if isinstance(found, LoadManifest) and found.items_uri:
+        return found.model_copy(update={"items": ledger.items(found.pipeline, found.run_id)})
     return found
 
 
@@ -432,6 +434,8 @@ def _ended_badly[W: Work, C: JobConnector](
 ) -> W:
     """Give the job up, or go on without one where another may follow it."""
     why = report.reason or "the vendor gives no reason"
+    if record and report.status is JobStatus.CANCELLED and (again := jobs.after_cancelling(work, record, ledger)):
+        return _still_waiting(again, ledger, now=now)
     if record and report.retryable and (again := jobs.once_more(work, record, ledger, why)):
         return _still_waiting(again, ledger, now=now)
     if record and record.job_id == work.job.id:

@@ -1,7 +1,7 @@
 """How runs end: settling a run that ended, giving up one that cannot go on, sweeping up what both missed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from haul.models.ledger import FileState, RunRecord, RunState
 from haul.models.manifest import AnyManifest, ExportManifest
 from haul.models.run import Run
 from haul.models.work import ErrorRecord, Work
-from haul.ports import ConnectJobs, Executions, HandedLinks, Landing, Notifier, Site
+from haul.ports import Executions, HandedLinks, Landing, Notifier, Site
 
 _ENDED_IN_PEACE = timedelta(minutes=10)
 _FORGOTTEN = timedelta(hours=2)
@@ -67,7 +67,7 @@ class Endings:
         landing: Landing,
         notifier: Notifier,
         site: Site,
-        connect: ConnectJobs,
+        vendor_of: Callable[[Work], jobs.Vendor[Any]],
         links: HandedLinks,
         executions: Executions | None = None,
     ) -> None:
@@ -75,7 +75,7 @@ class Endings:
         self._landing = landing
         self._notifier = notifier
         self._site = site
-        self._connect = connect
+        self._vendor_of = vendor_of
         self._links = links
         self._executions = executions
 
@@ -160,11 +160,11 @@ class Endings:
         if work.fingerprint is None:
             return
         try:
-            connector = self._connect(work)
+            vendor = self._vendor_of(work)
         except HaulError:
             return  # without credentials nothing can be cancelled, and the run's own error is worth telling
-        if found := self._ledger.job(work.vendor, connector.account, work.fingerprint):
-            jobs.cancel(work, connector, self._ledger, found[0])
+        if found := self._ledger.job(work.vendor, vendor.connector.account, work.fingerprint):
+            jobs.cancel(work, vendor, self._ledger, found[0])
 
     def _run_of(self, ending: Ending) -> RunRecord | None:
         if ending.run_id:

@@ -34,7 +34,7 @@ from haul.models.export import Export
 from haul.models.ledger import JobPhase, JobRecord, RunRecord, RunState
 from haul.models.load import Load
 from haul.models.work import Job, JobStatus, Work
-from haul.ports import Found, JobConnector, JobReport, Site
+from haul.ports import Found, JobConnector, JobReport, LoadReport, Site
 
 _ROUNDS = 10
 _PAUSE_SECONDS = 60
@@ -92,8 +92,11 @@ def fingerprint(work: Work, connector: JobConnector) -> str:
 
 
 def _sent(work: Work) -> dict[str, Any]:
-    objects = work.objects if isinstance(work, Load) else []
-    return {"objects": [[each.bucket, each.key, each.version_id, each.etag] for each in objects]} if objects else {}
+    """What else than its request makes a load's bytes: which object versions, and what is done to them on the way."""
+    if not isinstance(work, Load) or not work.objects:
+        return {}
+    objects = [[each.bucket, each.key, each.version_id, each.etag] for each in work.objects]
+    return {"objects": objects, "made": [work.options.get("decode"), work.options.get("reshape")]}
 
 
 def obtain[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, *, site: Site, now: datetime) -> W:
@@ -260,11 +263,11 @@ def _submit[W: Work](
             else None
         ),
     )
-    _stop_if_given_up(work, vendor.connector, ledger, submitted)
+    _stop_if_given_up(work, vendor, ledger, submitted, job_id)
     return _with_job(work, submitted, now=now)
 
 
-def _stop_if_given_up(work: Work, connector: JobConnector, ledger: Ledger, record: JobRecord) -> None:
+def _stop_if_given_up[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecord, job_id: str) -> None:
     """Abandon may have come while we submitted, and have seen no job to cancel.
 
     Raises:
@@ -276,22 +279,77 @@ def _stop_if_given_up(work: Work, connector: JobConnector, ledger: Ledger, recor
     try:
         require_current(run, work.execution)
     except RunAbandonedError:
-        cancel(work, connector, ledger, record)
+        if record.job_id == job_id:
+            cancel(work, vendor, ledger, record)
+        elif vendor.connector.capabilities.can_cancel:
+            # A later attempt has one of its own in the record, which is not ours to touch.
+            vendor.connector.cancel(work.job.model_copy(update={"id": job_id}))
         raise
 
 
-def cancel(work: Work, connector: JobConnector, ledger: Ledger, record: JobRecord) -> None:
-    """Cancel the run's job where the vendor can and nobody else waits for it; otherwise it is kept for adoption."""
-    ours = record.owner == me(work) and record.phase is JobPhase.SUBMITTED and record.result_id is None
-    if not (ours and connector.capabilities.can_cancel):
+def cancel[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecord) -> None:
+    """Cancel the run's job where the vendor can and nobody else waits for it; otherwise it is kept for adoption.
+
+    A job that had ended meanwhile is kept too, as is one that is still being cancelled: the next attempt sees to it.
+    """
+    if record.phase is not JobPhase.SUBMITTED or record.result_id or not vendor.connector.capabilities.can_cancel:
         return
-    if any(ledger.is_live(other) for other in record.shared_with):
+    mine, orphaned = record.owner == me(work), not ledger.is_live(record.owner)
+    waiting = [other for other in record.shared_with if other != me(work) and ledger.is_live(other)]
+    if waiting or not (mine or (orphaned and me(work) in record.shared_with)):
         return
+    job = work.job.model_copy(update={"id": record.job_id})
     try:
-        connector.cancel(work.job.model_copy(update={"id": record.job_id}))
+        vendor.connector.cancel(job)
     except PermanentError:
-        return  # it may have ended just now; what is left of it is kept for adoption
-    end(ledger, record, "cancelled by Haul")
+        return
+    now_it_is = _after_all(work, vendor, job)
+    if now_it_is in {JobStatus.CANCELLED, JobStatus.FAILED}:
+        end(ledger, record, "cancelled by Haul")
+    elif now_it_is is not JobStatus.SUCCEEDED:
+        ledger.change_job(
+            record,
+            lambda current: (
+                current.model_copy(update={"cancelling": True})
+                if current.phase is JobPhase.SUBMITTED and current.job_id == record.job_id
+                else None
+            ),
+        )
+
+
+def _after_all[W: Work](work: W, vendor: Vendor[W], job: Job) -> JobStatus:
+    """Where a job stands after it was asked to end; one that cannot be asked now is looked at by the next attempt."""
+    try:
+        return stands(vendor.look(work, job))
+    except (TransientError, UnexpectedResponseError):
+        return JobStatus.RUNNING
+
+
+def stands(report: JobReport) -> JobStatus:
+    """Where a job stands by one look: while something should still appear, its end is not known."""
+    return JobStatus.RUNNING if isinstance(report, LoadReport) and report.awaited else report.status
+
+
+def after_cancelling[W: Work](work: W, record: JobRecord, ledger: Ledger) -> W | None:
+    """Go on without a job that an attempt before had asked to be cancelled; None where this is not one.
+
+    The record loses the job, so that the next look at it submits.
+    """
+    if not record.cancelling or record.owner != me(work):
+        return None
+    cancelled = work.job.id
+    current = ledger.change_job(
+        record,
+        lambda current: (
+            current.model_copy(
+                update={"phase": JobPhase.ENDED, "job_id": None, "cancelling": False, "why_ended": "cancelled by Haul"}
+            )
+            if current.owner == me(work) and current.job_id == cancelled
+            else None
+        ),
+    )
+    freed = current.phase is JobPhase.ENDED and current.job_id is None
+    return work.model_copy(update={"job": Job(), "status": JobStatus.RUNNING}) if freed else None
 
 
 def _withdraw(ledger: Ledger, intent: JobRecord, error: Exception) -> None:
@@ -319,18 +377,19 @@ def _use_own[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRec
         return _with_job(work, record, now=now)
     job = _job(record)
     report = _status(work, vendor, job) if record.job_id else None
-    if report and report.status in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
+    if report and stands(report) in {JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED}:
         end(ledger, record, report.reason or f"the vendor calls it {report.status.lower()}")
         return _Next.AGAIN
     expires = (report.result_expires_at if report else None) or record.result_expires_at
-    finished = report is None or report.status is JobStatus.SUCCEEDED
+    finished = report is None or stands(report) is JobStatus.SUCCEEDED
     if finished and expires and expires <= now:
         end(ledger, record, "its result has expired")
         return _Next.AGAIN
     if finished and work.resubmit:
         end(ledger, record, "a person asked for a new one")
         return _Next.AGAIN
-    if finished and not vendor.connector.capabilities.content_fixed_by_request and record.intent_at < work.claimed_at:
+    older = record.intent_at < work.claimed_at and not record.shared_by_owner
+    if finished and older and not vendor.connector.capabilities.content_fixed_by_request:
         end(ledger, record, "it finished before this run began, and a new one may have newer data")
         return _Next.AGAIN
     adopted = ledger.change_job(
@@ -374,12 +433,16 @@ def _look_for[W: Work](
         # A live one of the same request is taken whatever its age: the vendor's clock may be behind ours.
         live = shown.status in {JobStatus.RUNNING, JobStatus.UNKNOWN}
         made_since = shown.created_at is not None and shown.created_at >= record.intent_at.replace(microsecond=0)
-        whole = made_since or (may_be_older and is_whole(shown, vendor.connector, now=now))
-        if live or (shown.status is JobStatus.SUCCEEDED and whole):
+        certain = made_since or not can.identifies_jobs  # then all that are found were made in that time
+        whole = certain or (may_be_older and is_whole(shown, vendor.connector, now=now))
+        # One that failed is ours as well: another one is a person's to ask for.
+        ended = shown.status in {JobStatus.FAILED, JobStatus.CANCELLED} and certain
+        if live or ended or (shown.status is JobStatus.SUCCEEDED and whole):
             seen = record.model_copy(update=_facts(shown) | {"phase": JobPhase.SUBMITTED, "attempt": work.attempt})
             current, won = ledger.put_job(seen, etag)
             return _with_job(work, current, now=now) if won else _Next.AGAIN
-    a_person_says_so = work.resubmit and record.attempt < work.attempt
+    nobody_is_at_it = now - record.intent_at > vendor.in_flight
+    a_person_says_so = work.resubmit and record.attempt < work.attempt and nobody_is_at_it
     shown_by_now = now - record.intent_at > can.listing_lag + vendor.in_flight
     certainly_absent = can.lists_running_jobs and found is not None and shown_by_now
     if a_person_says_so or certainly_absent:
@@ -397,13 +460,20 @@ def _share_or_take_over[W: Work](
         return work.model_copy(update={"outcome": Outcome.JOINED, "joined": owner_run})
     if owner and owner.state in LIVE:
         return _share(work, owner, ledger, record, etag)
-    if is_spent(owner, vendor.connector):
+    waited_for_it = me(work) in record.shared_with
+    if is_spent(owner, vendor.connector) and not waited_for_it:
         end(ledger, record, f"run {record.owner} published its result, and a new one may have newer data")
         return _Next.AGAIN
     others = [other for other in record.shared_with if other != me(work)]
     # One attempt back, so that this attempt looks at the job before it trusts it.
     taken = record.model_copy(
-        update={"owner": me(work), "attempt": work.attempt - 1, "shared_with": others, "by_owner": 0}
+        update={
+            "owner": me(work),
+            "attempt": work.attempt - 1,
+            "shared_with": others,
+            "shared_by_owner": waited_for_it,
+            "by_owner": 0,
+        }
     )
     ledger.put_job(taken, etag)
     return _Next.AGAIN
@@ -446,12 +516,24 @@ def _found_in_doubt[W: Work](vendor: Vendor[W], work: W, record: JobRecord, ledg
         found = _find(vendor, work, record.intent_at)
     except TransientError:
         return None
-    if vendor.connector.capabilities.identifies_jobs:
+    if vendor.connector.capabilities.identifies_jobs or not found:
         return found
-    since = record.intent_at - _CLOCKS_DIFFER
-    others = ledger.job_ids(record.vendor, record.account)
-    alike = [each for each in found if each.created_at and each.created_at >= since and each.job_id not in others]
-    return alike if len(alike) < 2 else None
+    begun, ended = record.intent_at - _CLOCKS_DIFFER, record.intent_at + vendor.in_flight + _CLOCKS_DIFFER
+    recorded = [each for each in ledger.jobs(record.vendor) if each.fingerprint != record.fingerprint]
+    known = {each.job_id for each in recorded}
+    alike = [
+        each
+        for each in found
+        if each.job_id not in known and (each.created_at is None or begun <= each.created_at <= ended)
+    ]
+    claimed = any(
+        each.created_at is None or abs(each.created_at - other.intent_at) <= vendor.in_flight + _CLOCKS_DIFFER
+        for each in alike
+        for other in recorded
+        if other.phase is JobPhase.INTENT
+    )
+    undated = any(each.created_at is None for each in alike)
+    return None if claimed or undated or len(alike) > 1 else alike
 
 
 def is_whole(shown: Found, connector: JobConnector, *, now: datetime) -> bool:

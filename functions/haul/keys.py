@@ -10,6 +10,10 @@ ACTIVE = "ledger/_active/"
 """One empty document per run that has not been settled: what the Sweep looks at."""
 
 
+ITEMS = "items"
+"""Evidence of a load: what became of each part."""
+
+
 def safe(name: str) -> str:
     """Make a vendor's name usable as one segment of a key; different names stay different."""
     if _SAFE.fullmatch(name):
@@ -101,8 +105,8 @@ def job(vendor: str, account: str, fingerprint: str) -> str:
     return f"ledger/_jobs/{vendor}/{safe(account)}/{fingerprint}"
 
 
-def jobs(vendor: str, account: str) -> str:
-    return job(vendor, account, "")
+def jobs(vendor: str) -> str:
+    return f"ledger/_jobs/{vendor}/"
 
 
 def quota(vendor: str, account: str, day: str) -> str:

@@ -44,6 +44,7 @@ from haul.models.ledger import (
     RunRecord,
     RunState,
 )
+from haul.models.load import Items, LoadItem
 from haul.models.manifest import ExportManifest, LoadManifest, Previous, read_manifest
 from haul.models.work import ErrorRecord, Work
 from haul.ports import ConflictError, Store, Stored, UnclearError
@@ -64,13 +65,18 @@ def trigger_key(start: Start, execution: str) -> str:
     """
     if start.source and start.source.object:
         found = start.source.object
-        what = f"object {found.bucket}/{found.key}@{found.version_id or found.etag}"
+        kept = found.version_id if found.version_id not in {None, "", "null"} else found.etag
+        what = f"object {found.bucket}/{found.key}@{kept}" if kept else _by_id(start, execution)
     elif start.source and start.source.manifest:
         upstream = keys.run_of_manifest(start.source.manifest.key)
         what = f"manifest {upstream[1] if upstream else start.source.manifest.key}"
     else:
-        what = f"id {start.id}" if start.id else f"execution {execution}"
+        what = _by_id(start, execution)
     return f"{start.pipeline} {what}"
+
+
+def _by_id(start: Start, execution: str) -> str:
+    return f"id {start.id}" if start.id else f"execution {execution}"
 
 
 @dataclass(frozen=True)
@@ -303,11 +309,7 @@ class Ledger:
 
     def files(self, pipeline: str, run_id: str) -> list[FileRecord]:
         """What every file of the run came to so far, by number."""
-        found = self._keys(keys.files(pipeline, run_id))
-        # A result may have thousands of files, and one after the other they would outlast a function.
-        with ThreadPoolExecutor(_READ_AT_ONCE) as readers:
-            read = list(readers.map(lambda key: self._read(FileRecord, key), found))
-        return [stored[0] for stored in read if stored]
+        return self._read_all(FileRecord, keys.files(pipeline, run_id))
 
     def write_file(
         self, pipeline: str, run_id: str, n: int, change: Callable[[FileRecord | None], FileRecord | None]
@@ -321,10 +323,9 @@ class Ledger:
         """The one job for a fingerprint, and the ETag to replace it by."""
         return self._read(JobRecord, keys.job(vendor, account, fingerprint))
 
-    def job_ids(self, vendor: str, account: str) -> set[str]:
-        """The ids of all jobs that the ledger knows of an account."""
-        found = (self._read(JobRecord, key) for key in self._keys(keys.jobs(vendor, account)))
-        return {stored[0].job_id for stored in found if stored and stored[0].job_id}
+    def jobs(self, vendor: str) -> list[JobRecord]:
+        """The records of all jobs of a vendor, whatever the account."""
+        return self._read_all(JobRecord, keys.jobs(vendor))
 
     def put_job(self, record: JobRecord, etag: str | None) -> tuple[JobRecord, bool]:
         """Write the job as read under `etag` (None: it did not exist); the job as it is, and whether we won."""
@@ -575,6 +576,17 @@ class Ledger:
                 return type(document).model_validate_json(stored.body), stored.body == body
             return ours, True
         raise LedgerBusyError("the ledger did not take a change")
+
+    def items(self, pipeline: str, run_id: str) -> list[LoadItem]:
+        """What became of each part of a load whose manifest has no room for it."""
+        stored = self._get(keys.evidence(pipeline, run_id, keys.ITEMS))
+        return Items.model_validate_json(stored.body).items if stored else []
+
+    def _read_all[D: LedgerDocument](self, model: type[D], prefix: str) -> list[D]:
+        """Read beside each other: there may be thousands, and one after the other they would outlast a function."""
+        with ThreadPoolExecutor(_READ_AT_ONCE) as readers:
+            read = list(readers.map(lambda key: self._read(model, key), self._keys(prefix)))
+        return [stored[0] for stored in read if stored]
 
     def _update[D: LedgerDocument](self, model: type[D], key: str, change: Callable[[D], D | None]) -> D | None:
         """Read, change, replace, until nobody was in between; None if there is no such document."""

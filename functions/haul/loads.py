@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, override
 
-from haul import attempts, keys
+from haul import attempts, jobs, keys
 from haul.errors import HaulError, InvalidEventError, LoadFailedError
 from haul.ledger import Ledger
 from haul.models import vendors
@@ -27,9 +27,8 @@ from haul.ports import (
     Site,
 )
 
-_OBJECTS = 200
+_OBJECTS = 150
 """Each is named in the state, which has 256 KiB."""
-_ITEMS = "items"
 
 
 @dataclass(frozen=True)
@@ -116,14 +115,14 @@ class _Loads(attempts.Flow[Load, LoadConnector]):
     def ended(self, work: Load, report: JobReport) -> Load:
         """Keep what became of each part, also of a load that failed, and the version where one alone was made."""
         assert isinstance(report, LoadReport)  # noqa: S101 - a load connector gives no other
-        key = keys.evidence(work.pipeline, work.run_id, _ITEMS)
+        key = keys.evidence(work.pipeline, work.run_id, keys.ITEMS)
         self._landing.write_document(key, Items(items=list(report.items)).to_json())
         versions = {item.data_version for item in report.items if item.data_version}
         mark = work.watermark.model_copy(update={"to": versions.pop() if len(versions) == 1 else None})
         return work.model_copy(
             update={
                 "items_key": key,
-                "evidence": [*dict.fromkeys([*work.evidence, _ITEMS])],
+                "evidence": [*dict.fromkeys([*work.evidence, keys.ITEMS])],
                 "records": report.records,
                 "watermark": mark,
             }
@@ -205,6 +204,11 @@ def prepared(
 ) -> Load:
     """Complete, check and resolve a run's request and what it sends, as `attempts.prepared` says."""
     return attempts.prepared(record, _Loads(connect, objects, landing), ledger=ledger, site=site, now=now)
+
+
+def vendor(connector: LoadConnector, objects: Objects) -> jobs.Vendor[Load]:
+    """The vendor as this flow asks it for jobs."""
+    return _Vendor(connector, objects)
 
 
 def check(

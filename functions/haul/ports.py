@@ -12,7 +12,7 @@ from haul.models.event import Outcome, S3Object
 from haul.models.export import Contents, RemoteFile
 from haul.models.load import LoadItem
 from haul.models.vendors import OperationKind
-from haul.models.work import Job, JobStatus, Watermark, Work
+from haul.models.work import Job, JobStatus, Watermark
 
 
 @dataclass(frozen=True)
@@ -186,12 +186,6 @@ class ConnectLoad(Protocol):
     def __call__(self, vendor: str, action: str, connection: str, options: Mapping[str, Any]) -> "LoadConnector":
         """Connect, without calling the vendor yet; errors as `Connect`."""
         ...
-
-
-class ConnectJobs(Protocol):
-    """Builds the connector that a run's job is known to, whatever the flow."""
-
-    def __call__(self, work: Work, /) -> "JobConnector": ...
 
 
 class JobConnector(Protocol):

@@ -355,7 +355,7 @@ _SMALL_GB = 0.25
 def _cost(work: Work, files: Sequence[FileRecord], *, used: int, limit: int | None) -> CostEstimate:
     """Estimate at list prices of us-east-1, arm64: state transitions, Lambda's memory by time, S3's writes."""
     items = work.plan.items if isinstance(work, Export) and work.plan else 0
-    transitions = 10 + 3 * work.polls + 3 * items
+    transitions = 10 + 3 * work.polls + 5 * items
     seconds = sum(file.seconds for file in files)
     gb_seconds = seconds * _DOWNLOAD_GB + (6 + work.polls) * 0.5 * _SMALL_GB
     parts = sum(2 + (file.landed.bytes if file.landed else 0) // _PART_BYTES for file in files)

@@ -75,9 +75,9 @@ def _fact(symbol: str, facts: Facts) -> str | int | None:
 
 def _version(upstream: ExportManifest | LoadManifest, tenant: str | None) -> str | None:
     """The version that the upstream run published; of a load for many tenants the one that it made for `tenant`."""
-    if upstream.watermark.to or not isinstance(upstream, LoadManifest):
-        return upstream.watermark.to
-    return next((item.data_version for item in upstream.items if tenant and item.tenant == tenant), None)
+    if isinstance(upstream, LoadManifest) and tenant and any(item.tenant for item in upstream.items):
+        return next((item.data_version for item in upstream.items if item.tenant == tenant), None)
+    return upstream.watermark.to
 
 
 def _why(symbol: str) -> str:

@@ -19,7 +19,7 @@ from haul.models import vendors
 from haul.models.export import Download, Export
 from haul.models.load import Load
 from haul.models.work import Work
-from haul.ports import Connector, JobConnector, LoadConnector, Site, TakesLinks
+from haul.ports import Connector, LoadConnector, Site, TakesLinks
 from haul.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from haul.adapters.sources import S3Objects
     from haul.downloads import Downloader
     from haul.endings import Endings
+    from haul.jobs import Vendor
     from haul.operating import Clerk
     from haul.pacing import Pace
 
@@ -133,11 +134,13 @@ def connect_load(vendor: str, action: str, connection: str, options: Mapping[str
     return _loads[key]
 
 
-def connect_jobs(work: Work, /) -> JobConnector:
-    """The connector that the job of a run is known to, whatever its flow."""
+def vendor_of(work: Work) -> "Vendor[Any]":
+    """The vendor as a run's own flow asks it for jobs."""
+    from haul import exports, loads  # noqa: PLC0415 - only the ends of runs need both
+
     if isinstance(work, Load):
-        return connect_load(work.vendor, work.action, work.connection, work.options)
-    return connect(work.vendor, work.connection, work.options)
+        return loads.vendor(connect_load(work.vendor, work.action, work.connection, work.options), objects())
+    return exports.vendor(connect(work.vendor, work.connection, work.options))
 
 
 def check_secret(vendor: str, value: Mapping[str, Any]) -> None:
@@ -229,7 +232,7 @@ def endings() -> "Endings":
         landing=landing(),
         notifier=AwsNotifier(known.notices_topic_arn, known.event_bus_name, client("sns"), client("events")),
         site=site(),
-        connect=connect_jobs,
+        vendor_of=vendor_of,
         links=_links(),
         executions=executions(),
     )

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, override
 
-from haul import loads, publishing
+from haul import exports, loads, publishing
 from haul.endings import Endings
 from haul.errors import SourceGoneError, VendorUnavailableError
+from haul.jobs import Vendor
 from haul.models import vendors
 from haul.models.event import Outcome, S3Object
 from haul.models.load import Load, LoadItem
 from haul.models.work import Job, JobStatus, Work
-from haul.ports import Capabilities, Execution, Found, JobConnector, LoadReport, Prepared, Source
+from haul.ports import Capabilities, Execution, Found, LoadReport, Prepared, Source
 from tests.fakes.vendor import FakeJob
 from tests.fakes.world import Run, World
 
@@ -56,15 +57,20 @@ class FakeLoads:
     submit_faults: list[Literal["lost-reply", "lost-request", "unreachable"]] = field(default_factory=list)
     report: LoadReport = field(default_factory=lambda: LoadReport(JobStatus.SUCCEEDED, items=DONE))
     cancelled: list[str | None] = field(default_factory=list)
+    cancels_at_once: bool = True
+    clock_is_behind: timedelta = timedelta(0)
+    tells_begin: bool = True
 
     def prepare(self, request: Mapping[str, Any]) -> Prepared:
         return Prepared(dict(request))
 
     def find(self, request: Mapping[str, Any], *, since: datetime) -> list[Found]:
         del request
-        return [
-            Found(job.status, job.id, created_at=job.made_at) for job in reversed(self.jobs) if job.made_at >= since
-        ]
+        shown = [job for job in reversed(self.jobs) if job.made_at >= since]
+        return [Found(job.status, job.id, created_at=self._begun(job)) for job in shown]
+
+    def _begun(self, job: FakeJob) -> datetime | None:
+        return job.made_at - self.clock_is_behind if self.tells_begin else None
 
     def start(self, request: Mapping[str, Any], source: Source | None, *, run_id: str) -> str:
         fault = self.submit_faults.pop(0) if self.submit_faults else None
@@ -89,7 +95,9 @@ class FakeLoads:
         return self.report if status is JobStatus.SUCCEEDED else replace(self.report, status=status, awaited=None)
 
     def cancel(self, job: Job) -> None:
-        self.job(job.id).status = JobStatus.CANCELLED
+        found = self.job(job.id)
+        if found.status is JobStatus.RUNNING and self.cancels_at_once:
+            found.status = JobStatus.CANCELLED
         self.cancelled.append(job.id)
 
     def job(self, job_id: str | None) -> FakeJob:
@@ -182,13 +190,13 @@ class LoadWorld(World):
             landing=self.landing,
             notifier=self,
             site=self.site,
-            connect=self._jobs,
+            vendor_of=self._vendor_of,
             links=self,
             executions=self,
         )
 
-    def _jobs(self, work: Work, /) -> JobConnector:
-        return self.loads if isinstance(work, Load) else self.vendor
+    def _vendor_of(self, work: Work) -> Vendor[Any]:
+        return loads.vendor(self.loads, self) if isinstance(work, Load) else exports.vendor(self.vendor)
 
     def settle(self, named: S3Object) -> S3Object:
         if named.key not in self.inbox:

@@ -33,8 +33,6 @@ class RangedFile:
     cuts: list[int | None] = field(default_factory=list)
     on_bytes: Callable[[int], None] = lambda _: None
     asked: list[tuple[int, int] | None] = field(default_factory=list)
-    open: int = 0
-    most_open: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, request: Request) -> Reply:
@@ -73,16 +71,9 @@ class RangedFile:
         end = stop if cut is None else min(stop, start + cut)
 
         def pieces() -> Iterator[bytes]:
-            with self._lock:
-                self.open += 1
-                self.most_open = max(self.most_open, self.open)
-            try:
-                for at in range(start, end, 1_000):
-                    self.on_bytes(at)
-                    yield self.body[at : min(at + 1_000, end)]
-            finally:
-                with self._lock:
-                    self.open -= 1
+            for at in range(start, end, 1_000):
+                self.on_bytes(at)
+                yield self.body[at : min(at + 1_000, end)]
 
         return Reply(
             pieces,

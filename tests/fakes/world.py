@@ -318,7 +318,7 @@ class World:
             landing=self.landing,
             notifier=self,
             site=self.site,
-            connect=lambda work: self.connect(work.vendor, work.connection, work.options),
+            vendor_of=lambda work: exports.vendor(self.connect(work.vendor, work.connection, work.options)),
             links=self,
             executions=self,
         )

@@ -18,6 +18,12 @@ SECRETS = {"secrets": {"secretsmanager:GetSecretValue"}}
 LETTERS = {"dead letters": {"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}}
 # Everybody: to tell a key that does not exist from one that may not be read, and to write logs.
 ALWAYS = {"landing": {"s3:ListBucket"}, "own logs": {"logs:CreateLogStream", "logs:PutLogEvents"}}
+SEND = {
+    "manifests/*": READ_WRITE,
+    "raw/*": {"s3:GetObject", "s3:GetObjectVersion"},
+    "inbox/*": {"s3:GetObject", "s3:GetObjectVersion"},
+    "inbox": {"s3:ListBucket"},
+}
 GIVE_UP = {
     **LEDGER,
     **SECRETS,
@@ -31,23 +37,16 @@ GIVE_UP = {
 }
 
 MAY: dict[str, dict[str, set[str]]] = {
-    "ScheduleExport": {**LEDGER, **SECRETS, "manifests/*": READ_WRITE},
-    "CheckExport": {**LEDGER, **SECRETS, "evidence/*": {"s3:PutObject"}},
+    "ScheduleExport": {**LEDGER, **SECRETS, "manifests/*": READ_WRITE, "evidence/*": {"s3:GetObject"}},
+    "CheckExport": {**LEDGER, **SECRETS, "manifests/*": READ_WRITE, "evidence/*": READ_WRITE},
     "PlanDownload": {**LEDGER, **SECRETS, "evidence/*": {"s3:PutObject"}},
     "DownloadFiles": {
         **LEDGER,
         **SECRETS,
         "raw/*": {*READ_WRITE, "s3:GetObjectVersion", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"},
     },
-    "StartLoad": {
-        **LEDGER,
-        **SECRETS,
-        "manifests/*": READ_WRITE,
-        "raw/*": {"s3:GetObject", "s3:GetObjectVersion"},
-        "inbox/*": {"s3:GetObject", "s3:GetObjectVersion"},
-        "inbox": {"s3:ListBucket"},
-    },
-    "CheckLoad": {**LEDGER, **SECRETS, "evidence/*": {"s3:PutObject"}},
+    "StartLoad": {**LEDGER, **SECRETS, **SEND, "evidence/*": {"s3:GetObject"}},
+    "CheckLoad": {**LEDGER, **SECRETS, **SEND, "evidence/*": READ_WRITE},
     "Publish": {
         **LEDGER,
         "manifests/*": READ_WRITE,

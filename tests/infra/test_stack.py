@@ -37,7 +37,7 @@ def test_a_bucket_is_private_versioned_encrypted_and_kept(prod: Synthesized, nam
 def test_what_is_landed_goes_when_its_retention_is_over(prod: Synthesized) -> None:
     rules = {rule["Id"]: rule for rule in prod.one("AWS::S3::Bucket", "Landing")["LifecycleConfiguration"]["Rules"]}
 
-    assert rules["unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
+    assert rules["unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 9}
     assert rules["ledger-versions"]["Prefix"] == "ledger/"
     assert rules["ledger-versions"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
     assert "ExpirationInDays" not in rules["ledger-versions"]

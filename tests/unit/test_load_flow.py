@@ -1,6 +1,6 @@
 """The load flow's decisions, stepped one Lambda at a time against a vendor in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from haul.models.event import Outcome
-from haul.models.ledger import RunState
+from haul.models.ledger import RunRecord, RunState
 from haul.models.load import Load, LoadItem
 from haul.models.manifest import LoadManifest
 from haul.models.work import JobStatus
-from haul.ports import LoadReport
+from haul.ports import LoadReport, Source
 from tests.fakes.loads import LISTS_KINDS, LoadWorld
-from tests.fakes.world import World, fake_vendor
+from tests.fakes.world import Run, World, fake_vendor
 
 MIXED = (
     LoadItem(tenant="a", outcome=Outcome.SUCCEEDED, data_version="7000013"),
@@ -148,6 +148,128 @@ def test_the_next_night_loads_again() -> None:
     assert world.outcomes("nightly") == [Outcome.SUCCEEDED] * 2
 
 
+# Given up at a bad moment ---------------------------------------------------------------------------------------------
+
+
+def given_up(world: LoadWorld, execution: Run) -> RunRecord:
+    world.abort(execution)
+    world.rule(execution)
+    [record] = [each for each in world.records(execution.event["pipeline"]) if each.execution == execution.arn]
+    return record
+
+
+def test_a_job_that_had_succeeded_when_its_run_was_given_up_is_adopted() -> None:
+    """Cancelling what has ended changes nothing: sending it again would load it twice."""
+    world = LoadWorld()
+    execution = world.run(world.load(), until="check")
+    world.loads.finish()
+    record = given_up(world, execution)
+
+    world.run(world.rerun(record))
+
+    assert len(world.loads.jobs) == 1
+    assert manifest(world).job.adopted
+
+
+def test_a_rerun_waits_for_a_job_that_is_still_being_cancelled_and_then_submits() -> None:
+    world = LoadWorld(cancels_at_once=False)
+    record = given_up(world, world.run(world.load(), until="check"))
+
+    again = world.run(world.rerun(record), until="check")
+    world.step(again)
+    assert [job.status for job in world.loads.jobs] == [JobStatus.RUNNING]
+    world.loads.finish(JobStatus.CANCELLED)
+    world.run(again)
+
+    assert again.status == "SUCCEEDED"
+    assert [job.status for job in world.loads.jobs] == [JobStatus.CANCELLED, JobStatus.SUCCEEDED]
+
+
+def test_a_job_that_succeeds_although_it_was_to_be_cancelled_is_used() -> None:
+    world = LoadWorld(cancels_at_once=False)
+    record = given_up(world, world.run(world.load(), until="check"))
+
+    world.run(world.rerun(record))
+
+    assert len(world.loads.jobs) == 1
+    assert world.outcomes("nightly") == [Outcome.SUCCEEDED]
+
+
+def test_a_rerun_does_not_take_children_that_are_not_listed_yet_for_a_failure() -> None:
+    world = LoadWorld(report=LoadReport(JobStatus.FAILED, awaited="no child listed", awaited_for=timedelta(minutes=20)))
+    execution = world.run(world.load(), until="check")
+    world.loads.finish()
+    record = given_up(world, execution)
+    world.loads.report = LoadReport(JobStatus.SUCCEEDED, items=MIXED[:1])
+
+    world.run(world.rerun(record))
+
+    assert len(world.loads.jobs) == 1
+
+
+def test_one_who_shared_a_job_adopts_it_after_its_owner_has_published() -> None:
+    world = LoadWorld()
+    owner = world.run(world.load("owner"), until="check")
+    sharer = world.run(world.load("sharer"), until="check")
+    record = given_up(world, sharer)
+    world.run(owner)
+
+    world.run(world.rerun(record))
+
+    assert world.outcomes("sharer") == [Outcome.SUCCEEDED]
+    assert len(world.loads.jobs) == 1
+
+
+def test_a_job_is_cancelled_once_the_last_who_waited_for_it_is_given_up() -> None:
+    world = LoadWorld()
+    owner = world.run(world.load("owner"), until="check")
+    sharer = world.run(world.load("sharer"), until="check")
+
+    given_up(world, owner)
+    assert world.loads.cancelled == []
+    given_up(world, sharer)
+
+    assert world.loads.cancelled == ["j1"]
+
+
+def test_a_function_that_was_replaced_cancels_the_job_that_it_made_and_no_other() -> None:
+    world = LoadWorld(submit_faults=["lost-request"])
+    first = world.run(world.load(), until="check")
+    record = given_up(world, first)
+    world.pass_hours(1)
+    begin = world.loads.start
+    second: list[Run] = []
+
+    def slowly(request: Mapping[str, Any], source: Source | None, *, run_id: str) -> str:
+        """While one uploads, its run is given up and run again by a person who wants another job."""
+        world.loads.start = begin  # type: ignore[method-assign]
+        [mine] = [each for each in world.executions.values() if each.status == "RUNNING"]
+        world.abort(mine)
+        world.rule(mine)
+        world.pass_hours(1)
+        second.append(world.run(world.rerun(record, resubmit=True), until="check"))
+        return begin(request, source, run_id=run_id)
+
+    world.loads.start = slowly  # type: ignore[method-assign]
+    world.step(world.rerun(record, resubmit=True))
+
+    assert second[0].state["job"]["id"] == "j1"
+    assert world.loads.cancelled == ["j2"]
+
+
+def test_a_resubmission_waits_until_nobody_can_be_submitting_any_more() -> None:
+    world = LoadWorld(submit_faults=["lost-request"])
+    record = given_up(world, world.run(world.load(), until="check"))
+
+    again = world.run(world.rerun(record, resubmit=True), until="check")
+    assert world.loads.jobs == []
+    begun = world.now
+    world.run(again)
+
+    assert len(world.loads.jobs) == 1
+    assert world.loads.jobs[0].made_at - begun > timedelta(minutes=14)
+
+
 # In doubt ------------------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +320,59 @@ def test_a_job_that_was_never_made_is_submitted_once_the_vendor_would_list_it() 
 
     assert manifest(world).job.submissions == 2
     assert len(world.loads.jobs) == 1
+
+
+def test_a_vendor_whose_clock_is_behind_shows_our_job_all_the_same() -> None:
+    world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-reply"], clock_is_behind=timedelta(seconds=30))
+    execution = world.run(world.load(), until="check")
+    world.loads.finish()
+
+    world.run(execution)
+
+    assert len(world.loads.jobs) == 1
+
+
+def test_a_job_that_does_not_say_when_it_began_keeps_the_doubt() -> None:
+    world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-reply"], tells_begin=False)
+
+    execution = world.run(world.load(limits={"deadline": "PT1H"}))
+
+    assert execution.error == "SubmissionInDoubtError"
+    assert len(world.loads.jobs) == 1
+
+
+def test_a_job_in_doubt_that_failed_is_not_followed_by_another() -> None:
+    world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-reply"])
+    execution = world.run(world.load(), until="check")
+    world.loads.finish(JobStatus.FAILED)
+
+    world.run(execution, finish=False)
+
+    assert execution.error == "LoadFailedError"
+    assert len(world.loads.jobs) == 1
+
+
+def test_of_two_runs_in_doubt_neither_takes_the_one_job_there_is() -> None:
+    world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-request", "lost-reply"])
+    one = world.run(world.load("one", request={"what": "a"}, limits={"deadline": "PT1H"}), until="check")
+    two = world.run(world.load("two", request={"what": "b"}, limits={"deadline": "PT1H"}), until="check")
+
+    world.run(one)
+    world.run(two)
+
+    assert (one.error, two.error) == ("SubmissionInDoubtError", "SubmissionInDoubtError")
+    assert len(world.loads.jobs) == 1
+
+
+def test_a_job_that_began_when_no_function_of_ours_could_still_live_is_not_ours() -> None:
+    world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-request"])
+    execution = world.run(world.load(limits={"deadline": "PT2H"}), until="check")
+    world.now += timedelta(minutes=20)
+    world.loads.make({}, "a person")
+
+    world.step(execution)
+
+    assert execution.state["job"]["id"] is None
 
 
 # What should still appear --------------------------------------------------------------------------------------------
@@ -269,6 +444,26 @@ def test_the_same_arrival_told_twice_is_one_load() -> None:
     assert again.status == "SUCCEEDED"
     assert len(world.loads.jobs) == 1
     assert len(world.records("imports")) == 1
+
+
+def test_an_object_that_was_written_anew_without_versions_is_another() -> None:
+    world = LoadWorld()
+    world.inbox["inbox/a.csv"] = b"a"
+    for etag in ("x", "y", "y"):
+        source = {"object": {"bucket": "inbox", "key": "inbox/a.csv", "version_id": "null", "etag": etag}}
+        world.run(world.load("imports", action="import", source=source))
+
+    assert len(world.records("imports")) == 2
+
+
+def test_the_same_object_sent_otherwise_is_another_job() -> None:
+    world = LoadWorld()
+    world.inbox["inbox/a.gz"] = b"a"
+    source = {"object": {"bucket": "inbox", "key": "inbox/a.gz", "version_id": "v1"}}
+    for pipeline, decode in (("packed", "none"), ("unpacked", "auto")):
+        world.run(world.load(pipeline, action="import", source=source, options={"decode": decode}), until="check")
+
+    assert len(world.loads.jobs) == 2
 
 
 @pytest.mark.parametrize(("key", "body"), [("inbox/folder/", b""), ("inbox/empty.csv", b"")])

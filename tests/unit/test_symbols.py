@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 
 from haul.errors import InvalidEventError
+from haul.models.event import Outcome
+from haul.models.load import LoadItem
+from haul.models.manifest import LoadManifest
+from haul.models.work import Watermark
 from haul.symbols import Facts, resolve
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -56,3 +60,29 @@ def test_before_the_first_success_a_field_that_needs_one_is_left_out() -> None:
 def test_a_symbol_that_stands_for_nothing_is_refused_by_its_place(symbol: str, why: str) -> None:
     with pytest.raises(InvalidEventError, match=rf"request\.a\.b: {symbol} stands for nothing in this run: {why}"):
         resolve({"a": {"b": symbol}}, some_facts())
+
+
+def a_load(*items: tuple[str, str | None], to: str | None) -> LoadManifest:
+    known: dict[str, Any] = {
+        "run_id": "r",
+        "watermark": Watermark(to=to),
+        "items": [
+            LoadItem(tenant=tenant, outcome=Outcome.SUCCEEDED if version else Outcome.FAILED, data_version=version)
+            for tenant, version in items
+        ],
+    }
+    return LoadManifest.model_construct(**known)
+
+
+@pytest.mark.parametrize(("tenant", "version"), [("c7o", "7"), (None, "7")])
+def test_the_version_that_a_load_made_is_the_tenants_own(tenant: str | None, version: str) -> None:
+    facts = Facts(started_at=NOON, upstream=a_load(("c7o", "7"), ("e1a", None), to="7"), tenant=tenant)
+
+    assert resolve("@upstream.data_version", facts) == version
+
+
+def test_a_tenant_is_never_given_the_version_of_another() -> None:
+    facts = Facts(started_at=NOON, upstream=a_load(("c7o", "7"), ("e1a", None), to="7"), tenant="e1a")
+
+    with pytest.raises(InvalidEventError, match="stands for nothing"):
+        resolve("@upstream.data_version", facts)

@@ -10,6 +10,7 @@ import http.client
 import os
 import re
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,8 @@ _TRAILER = "x-amz-checksum-crc64nvme"
 _TRAILER_BYTES = len(f"0\r\n{_TRAILER}:{'A' * 12}\r\n\r\n")
 _ANSWER_SECONDS = 60
 _EARLY_ANSWER_SECONDS = 1
+_IDLE_SECONDS = 5.0
+"""S3 hangs up on a connection that nobody uses, and a part that is sent on it would have to be fetched again."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,12 @@ class S3PartSender:
         self._words = words
         self._buffer = memoryview(bytearray(_HEAD + _CHUNK + 2))
         self._connection: http.client.HTTPConnection | None = None
+        self._used_at = 0.0
 
     def send(self, key: str, upload_id: str, number: int, *, length: int, fill: Callable[[memoryview], None]) -> Part:
         size = min(_CHUNK, length)
+        if time.monotonic() - self._used_at > _IDLE_SECONDS:
+            self.close()
         fill(self._space(size))  # before anything is sent: S3 does not wait long for bytes that the vendor has not sent
         try:
             checksum = self._stream(self._signed(key, upload_id, number, length), length, size, fill)
@@ -78,6 +84,7 @@ class S3PartSender:
         except BaseException:
             self.close()
             raise
+        self._used_at = time.monotonic()
         if refused is None:
             return Part(number=number, etag=etag, bytes=length, checksum=checksum)
         self.close()

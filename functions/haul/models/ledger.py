@@ -108,6 +108,8 @@ class JobRecord(LedgerDocument):
 
     What Check learned of a finished job (`counts`, `partial`) is kept for those who only take it up.
     `submissions` counts all that were made for the fingerprint, `by_owner` those of the owner's run.
+    `cancelling` says that an owner asked for its end, which had not come when it was looked at; `shared_by_owner` that
+    the owner waited for it while another run owned it, so that it is not too old for it.
     `owner` is `<pipeline>/<run_id>`, as is each of `shared_with`; `attempt` is the owner's that submitted or adopted.
     """
 
@@ -126,6 +128,8 @@ class JobRecord(LedgerDocument):
     submitted_at: Instant | None = None
     result_expires_at: Instant | None = None
     adopted: bool = False
+    cancelling: bool = False
+    shared_by_owner: bool = False
     counts: dict[str, int] = {}
     partial: str | None = None
     why_ended: str | None = None

@@ -266,14 +266,15 @@ class _LandingOfFile:
                 length_told=size is not None,
             )
 
-        ours = ""
+        ours, is_noted = "", False
 
         def upload_changed(upload_id: str | None) -> None:
-            nonlocal ours
+            nonlocal ours, is_noted
             self.on_upload(upload_id)
             ours = upload_id or ""
             if ours and version:
                 self.on_progress(progress())
+                is_noted = True
 
         def may_complete() -> None:
             self.on_progress(
@@ -288,7 +289,7 @@ class _LandingOfFile:
             on_upload=upload_changed,
             smallest_part=self.tuning.part_bytes,
             may_complete=may_complete,
-            keeps=lambda error: version is not None and not watch.found_damage and _may_go_on(error),
+            keeps=lambda error: is_noted and not watch.found_damage and _may_go_on(error),
         ) as upload:
             upload.write(start)
             watch.see(start)

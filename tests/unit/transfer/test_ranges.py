@@ -362,7 +362,7 @@ def test_several_connections_bring_the_same_file(
     """Each waits until all are there, so they have to be."""
     vendor, network = Vendor(server), CountingNetwork()
     tuning = replace(TUNING, enough_bytes_per_second=1e12, read_again_bytes_per_second=1e12, network=network)
-    vendor.file.on_bytes = a_meeting(vendor.file, ranges)
+    vendor.file.on_bytes = a_meeting(network, ranges)
 
     landed = vendor.land(verify=verify, sha256=True, ranges=ranges, tuning=tuning)
 
@@ -388,11 +388,11 @@ class CountingNetwork(Network):
         return made
 
 
-def a_meeting(file: RangedFile, connections: int) -> Callable[[int], None]:
+def a_meeting(network: CountingNetwork, connections: int) -> Callable[[int], None]:
     """Holds back the bytes behind the file's first ones until so many connections are open."""
 
     def wait(at: int) -> None:
-        while at >= 30_000 and file.most_open < connections:
+        while at >= 30_000 and network.most < connections:
             time.sleep(0)
 
     return wait
