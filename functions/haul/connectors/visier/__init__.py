@@ -11,13 +11,9 @@ from haul.connectors import SecretSource
 from haul.connectors.visier.calls import MAY_WRITE, VisierCalls
 from haul.connectors.visier.client import VisierClient
 from haul.connectors.visier.connector import VisierConnector
-from haul.connectors.visier.jobs_client import JobsClient
-from haul.connectors.visier.loads import VisierLoadConnector
-from haul.connectors.visier.management import VisierManagement
 from haul.errors import InvalidEventError
 from haul.models.base import nearest, parse
 from haul.models.vendors.visier import ACTIONS, DvExportOptions
-from haul.models.vendors.visier.loads import LoadOptions
 from haul.ports import Connector, LoadConnector
 
 
@@ -27,13 +23,15 @@ def connect(secret: SecretSource, options: Mapping[str, Any]) -> Connector:
     if chosen.target_tenant and not re.fullmatch(r"[!-~]+", chosen.target_tenant):
         raise InvalidEventError("options.target_tenant: a tenant code such as WFF_j1r~c7o, without spaces")
     may_write = VisierCalls(secret, target_tenant=chosen.target_tenant, scope=MAY_WRITE)
-    return VisierConnector(
-        VisierClient(secret, target_tenant=chosen.target_tenant), chosen, management=VisierManagement(may_write)
-    )
+    return VisierConnector(VisierClient(secret, target_tenant=chosen.target_tenant), chosen, managing=may_write)
 
 
 def connect_load(action: str, secret: SecretSource, options: Mapping[str, Any]) -> LoadConnector:
     """Check action, secret and options; nothing is sent before it is needed."""
+    from haul.connectors.visier.jobs_client import JobsClient  # noqa: PLC0415 - exports start without them
+    from haul.connectors.visier.loads import VisierLoadConnector  # noqa: PLC0415
+    from haul.models.vendors.visier.loads import LoadOptions  # noqa: PLC0415
+
     loads = {name: known for name, known in ACTIONS.items() if known.kind == "load"}
     if action not in loads:
         raise InvalidEventError(f'action: "{action}" is no load of visier{nearest(action, loads)}')

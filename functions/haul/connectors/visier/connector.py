@@ -7,9 +7,8 @@ from typing import Any
 
 from haul import keys
 from haul.connectors.visier import contents, versions
+from haul.connectors.visier.calls import VisierCalls
 from haul.connectors.visier.client import VisierClient
-from haul.connectors.visier.management import VisierManagement
-from haul.connectors.visier.operations import ManagementOperations
 from haul.connectors.visier.replies import JobState
 from haul.errors import (
     RequestRejectedError,
@@ -45,11 +44,11 @@ class VisierConnector:
         client: VisierClient,
         options: DvExportOptions,
         *,
-        management: VisierManagement,
+        managing: VisierCalls,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._management = management
+        self._managing = managing
         self._options = options
         self._clock = clock
 
@@ -139,7 +138,10 @@ class VisierConnector:
             "export-details": lambda given: self._export_details(given.export),
             "job-status": lambda given: self._job_status(given.job),
         }
-        of = ManagementOperations(self._management)
+        from haul.connectors.visier.management import VisierManagement  # noqa: PLC0415 - polls start without them
+        from haul.connectors.visier.operations import ManagementOperations  # noqa: PLC0415
+
+        of = ManagementOperations(VisierManagement(self._managing))
         return bound("visier", {**exports, **of.calls}, with_credential=of.calls_with_credential, previews=of.previews)
 
     def _export_details(self, export_uuid: str) -> Mapping[str, Any]:

@@ -1,8 +1,9 @@
 """What each vendor's actions take: one module per vendor, found by its name.
 
 A module has `TITLE`, what the vendor calls itself, `ACTIONS`, name of the action to its `Action`, `OPERATIONS`, name of
-the operation to its `OperationKind`, and `SECRET`, the fields of a connection's secret. Nothing else names a vendor
-here, so a new vendor is a new module.
+the operation to its `OperationKind`, and `SECRET`, the fields of a connection's secret. A vendor with much of it is a
+package, whose module `operations` is imported when operations are asked for. Nothing else names a vendor here, so a
+new vendor is a new module.
 """
 
 import importlib
@@ -91,7 +92,10 @@ def operations(vendor: str) -> dict[str, OperationKind]:
     Raises:
         InvalidEventError: there is no such vendor.
     """
-    found: dict[str, OperationKind] = getattr(_module(vendor), "OPERATIONS", {})
+    module = _module(vendor)
+    if not hasattr(module, "OPERATIONS") and hasattr(module, "__path__"):
+        module = importlib.import_module(f"{module.__name__}.operations")
+    found: dict[str, OperationKind] = getattr(module, "OPERATIONS", {})
     return found
 
 

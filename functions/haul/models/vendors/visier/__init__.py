@@ -16,7 +16,6 @@ from haul.models.vendors.visier.loads import (
     UploadOptions,
     UploadRequest,
 )
-from haul.models.vendors.visier.operations import OPERATIONS as OPERATIONS  # found here by its name
 
 
 def _number(value: str) -> str:
