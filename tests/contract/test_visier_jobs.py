@@ -1,7 +1,7 @@
 """Visier's loads against the simulator: each action, and each scenario of jobs and uploads."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,9 @@ import pytest
 
 from haul import connectors
 from haul.connectors.visier.calls import VisierCalls
+from haul.connectors.visier.job_replies import CancelResult
 from haul.connectors.visier.jobs_client import JobsClient, Kind
+from haul.connectors.visier.loads import VisierLoadConnector
 from haul.errors import (
     InvalidEventError,
     LoadRefusedError,
@@ -20,6 +22,7 @@ from haul.errors import (
 )
 from haul.models.event import Outcome
 from haul.models.load import LoadItem
+from haul.models.vendors.visier.loads import LoadOptions
 from haul.models.work import Job, JobStatus
 from haul.ports import Known, LoadConnector, LoadReport, Source
 from infra.local.vendors.visier import VisierSimulator
@@ -34,6 +37,8 @@ DP510002 = (
     "[DP510002] Unexpected exception in data load process in the event stream loader stage. "
     "Please contact Visier Support."
 )
+ALONE: Mapping[str, Any] = {"own_tenant_dispatched": False, "status_has_children": False}
+"""A tenant that loads for itself gets no dispatching job, and what follows is in the list of all jobs alone."""
 _ONE = f"1 of 3 tenants failed: WFF_j1r~e1a {DP510002}"
 EMPLOYEES = BytesSource("Employee.csv", b"EmployeeID,Name\n" + b"E0001,Ada\n" * 20_000)
 
@@ -76,6 +81,18 @@ def connect(visier: VisierSimulator, action: str = "extract-and-load", **options
 
 def jobs_client(visier: VisierSimulator, page: int = 1000) -> JobsClient:
     return JobsClient(VisierCalls(secret_of(visier)), page=page)
+
+
+def slowly(visier: VisierSimulator, seconds: float) -> LoadConnector:
+    """A connector for which time passes after each call that cancels."""
+
+    class Slow(JobsClient):
+        def cancel(self, job_ids: Sequence[str]) -> list[CancelResult]:
+            results = super().cancel(job_ids)
+            visier.advance(seconds)
+            return results
+
+    return VisierLoadConnector("extract-and-load", Slow(VisierCalls(secret_of(visier))), LoadOptions())
 
 
 def ended(items: Any) -> dict[str | None, Outcome]:
@@ -394,6 +411,63 @@ def test_a_single_extraction_is_followed_to_its_processing_job(simulate: Simulat
     assert done.family == {"extraction": 1, "receiving": 1, "processing": 1}
 
 
+@pytest.mark.parametrize("adopted", [False, True])
+def test_extract_and_load_of_a_single_tenant_is_followed_to_its_end(simulate: Simulate, adopted: bool) -> None:  # noqa: FBT001
+    """A job that was found after a lost reply is not known to have been submitted at any time."""
+    load = Load(simulate(job_seconds=100, **ALONE), request={"runProcessingJob": True})
+    if adopted:
+        load.job = Job(id=load.job.id)
+
+    looks = [load.look(10), load.look(45), load.look(10), load.look(35)]
+
+    assert [look.status for look in looks] == [*[JobStatus.RUNNING] * 3, JobStatus.SUCCEEDED]
+    assert [look.progress for look in looks[1:]] == [
+        "receiving 0 of 1",
+        "receiving 1 of 1, processing 0 of 1",
+        "receiving 1 of 1, processing 1 of 1",
+    ]
+    assert (looks[-1].awaited, looks[-1].partial) == (None, None)
+
+
+def test_extract_and_load_of_a_single_tenant_without_processing_is_received(simulate: Simulate) -> None:
+    load = Load(simulate(job_seconds=100, **ALONE), request={})
+
+    receiving, received = load.look(55), load.look(10)
+
+    assert (receiving.status, received.status) == (JobStatus.RUNNING, JobStatus.SUCCEEDED)
+    assert received.family == {"extraction": 1, "receiving": 1}
+
+
+def test_the_receiving_job_of_a_single_tenant_may_be_late(simulate: Simulate) -> None:
+    visier = simulate(**ALONE)
+    load = Load(visier, request={})
+    visier.fault("GET", "/job-status/jobs$", body={"jobStatus": []})
+
+    early, late = load.look(), load.look()
+
+    assert early.awaited == "no receiving job of WFF_j1r is listed yet"
+    assert (late.status, late.awaited) == (JobStatus.SUCCEEDED, None)
+
+
+def test_a_single_extraction_into_table_sources_is_not_received(simulate: Simulate) -> None:
+    report = Load(simulate(**ALONE), request={"outputTarget": "SQL"}).look()
+
+    assert (report.status, report.awaited) == (JobStatus.SUCCEEDED, None)
+    assert report.family == {"extraction": 1}
+
+
+def test_what_follows_extractions_that_failed_is_seen(simulate: Simulate) -> None:
+    visier = simulate(job_seconds=100)
+    load = Load(visier)
+    load.look(65)
+    failed = [
+        {"extractionJobId": f"e{n}", "tenantCode": tenant, "status": "Failed"} for n, tenant in enumerate(TENANTS)
+    ]
+    visier.fault("GET", "/extraction-jobs$", body={"extractionJobs": failed})
+
+    assert load.look().status is JobStatus.RUNNING
+
+
 def test_a_single_processing_job_fails_with_its_tenant(simulate: Simulate) -> None:
     report = Load(simulate("load-fails"), "processing-job", {}).look()
 
@@ -561,6 +635,20 @@ def test_a_single_extraction_is_cancelled_with_what_follows_it(simulate: Simulat
     assert load.look().status is JobStatus.CANCELLED
 
 
+@pytest.mark.parametrize("action", ["extraction-job", "extract-and-load"])
+def test_what_follows_a_single_extraction_that_was_adopted_is_cancelled(simulate: Simulate, action: str) -> None:
+    visier = simulate(job_seconds=100, **ALONE)
+    load = Load(visier, action, {"runProcessingJob": True})
+    load.look(65)
+    load.job = Job(id=load.job.id)
+
+    load.connector.cancel(load.job)
+    report = load.look()
+
+    assert (report.status, report.awaited) == (JobStatus.CANCELLED, None)
+    assert [job["status"] for job in visier.loads.jobs()] == ["Succeeded", "Succeeded", "Cancelled"]
+
+
 def test_the_whole_family_is_cancelled_in_one_call(simulate: Simulate) -> None:
     visier = simulate(job_seconds=100)
     load = Load(visier)
@@ -604,6 +692,54 @@ def test_a_receiving_job_that_runs_goes_on_and_is_told(simulate: Simulate) -> No
 
     with pytest.raises(RequestRejectedError, match=r"did not cancel 3 jobs: .*running receiving job can't"):
         load.connector.cancel(load.job)
+
+
+def test_a_receiving_job_that_ends_meanwhile_needs_no_cancelling(simulate: Simulate) -> None:
+    """It could not be cancelled, and a moment later there was nothing left to cancel."""
+    visier = simulate(job_seconds=100)
+    load = Load(visier, request={"allTenants": True})
+    load.look(65)
+
+    slowly(visier, 20).cancel(load.job)
+
+    assert load.look().status is JobStatus.SUCCEEDED
+
+
+def test_what_begins_while_the_rest_is_cancelled_is_cancelled_too(simulate: Simulate) -> None:
+    visier = simulate(job_seconds=100)
+    load = Load(visier)
+    load.look(65)
+
+    slowly(visier, 10).cancel(load.job)
+    report = load.look()
+
+    assert (report.status, report.awaited) == (JobStatus.CANCELLED, None)
+    assert report.family == {"dispatching": 1, "extraction": 3, "receiving": 3, "processing": 3}
+
+
+def test_tenants_that_succeeded_before_a_load_is_cancelled_make_a_part(simulate: Simulate) -> None:
+    visier = simulate(job_seconds=10, cancel_seconds=10, fates={"WFF_j1r~k2p": "runs"})
+    load = Load(visier)
+    load.look(1000)
+
+    load.connector.cancel(load.job)
+    cancelling, cancelled = load.look(), load.look(11)
+
+    assert cancelling.status is JobStatus.RUNNING
+    assert cancelled.status is JobStatus.SUCCEEDED
+    assert cancelled.partial is not None
+    assert cancelled.partial.startswith("1 of 3 tenants were cancelled: WFF_j1r~k2p ")
+    assert ended(cancelled.items) == dict(zip(TENANTS, ["SUCCEEDED", "SUCCEEDED", "CANCELLED"], strict=True))
+
+
+@pytest.mark.parametrize("jobs_late_seconds", [0, 30])
+def test_a_job_that_has_just_been_started_is_cancelled(simulate: Simulate, jobs_late_seconds: float) -> None:
+    load = Load(simulate(job_seconds=100, jobs_late_seconds=jobs_late_seconds))
+
+    load.connector.cancel(load.job)
+
+    assert load.look().status is (JobStatus.RUNNING if jobs_late_seconds else JobStatus.CANCELLED)
+    assert load.look(31).status is JobStatus.CANCELLED
 
 
 def test_a_job_that_visier_does_not_recognize_is_told(simulate: Simulate) -> None:

@@ -106,6 +106,71 @@ def test_a_parent_that_failed_in_the_middle_leaves_a_part() -> None:
     assert (seen.status, seen.partial) == (JobStatus.SUCCEEDED, "the dispatching job itself ended as Failed")
 
 
+@pytest.mark.parametrize("word", ["Failed", "Cancelled", "RolledBack"])
+@pytest.mark.parametrize("tolerate", [0, "100%"])
+def test_a_receiving_job_that_did_not_succeed_may_lack_tenants_that_no_list_shows(
+    word: str, tolerate: str | int
+) -> None:
+    seen = judged(
+        job(Kind.RECEIVING, "A", "Succeeded"),
+        job(Kind.PROCESSING, "A", "Succeeded", data_version="7"),
+        parent=Member(Kind.RECEIVING, "r1", None, word),
+        wanted=Wanted(processing=True),
+        tolerate=tolerate,
+    )
+
+    assert (seen.status, seen.partial) == (JobStatus.SUCCEEDED, f"the receiving job itself ended as {word}")
+    assert seen.awaited is None
+
+
+def test_tenants_whose_parent_failed_still_await_what_follows_their_own_jobs() -> None:
+    """What was dispatched goes on by itself; what was not never comes."""
+    seen = judged(
+        job(Kind.EXTRACTION, "A", "Succeeded"),
+        job(Kind.PROCESSING, "A", "Succeeded"),
+        job(Kind.EXTRACTION, "B", "Succeeded"),
+        parent=Member(Kind.DISPATCHING, "d1", "WFF_j1r", "Failed"),
+        wanted=Wanted(Kind.EXTRACTION, 5, processing=True),
+    )
+
+    assert seen.awaited == "no processing job of B is listed yet"
+    assert seen.partial == "the dispatching job itself ended as Failed; no processing job of B is listed yet"
+
+
+@pytest.mark.parametrize(("word", "status"), [("Failed", JobStatus.FAILED), ("Cancelled", JobStatus.CANCELLED)])
+def test_a_single_tenants_own_job_decides_with_those_that_follow_it(word: str, status: JobStatus) -> None:
+    seen = judged(
+        job(Kind.RECEIVING, "A", "Succeeded"),
+        parent=Member(Kind.EXTRACTION, "e1", "A", word),
+        wanted=Wanted(processing=True),
+    )
+
+    assert (seen.status, seen.partial, seen.awaited) == (status, None, None)
+    assert [(item.tenant, item.message) for item in seen.items] == [("A", f"its extraction job e1 ended as {word}")]
+
+
+def test_a_single_tenant_is_told_once_where_its_jobs_do_not_name_it() -> None:
+    seen = judged(
+        Member(Kind.RECEIVING, "r1", None, "Succeeded"), parent=Member(Kind.EXTRACTION, "e1", "A", "Succeeded")
+    )
+
+    assert [(item.tenant, item.outcome) for item in seen.items] == [("A", Outcome.SUCCEEDED)]
+
+
+@pytest.mark.parametrize("tolerate", [0, "100%"])
+def test_of_a_family_that_was_cancelled_in_part_the_rest_counts(tolerate: str | int) -> None:
+    done = [job(Kind.PROCESSING, "A", "Succeeded", data_version="7"), job(Kind.PROCESSING, "B", "Cancelled")]
+    parent = Member(Kind.DISPATCHING, "d1", "WFF_j1r", "Cancelled")
+
+    seen = judged(*done, parent=parent, tolerate=tolerate)
+
+    assert seen.status is JobStatus.SUCCEEDED
+    assert seen.partial is not None
+    assert seen.partial.startswith("1 of 2 tenants were cancelled: B ")
+    assert judged(*done, job(Kind.PROCESSING, "C", "Cancelling"), parent=parent).status is JobStatus.RUNNING
+    assert judged(done[1], parent=parent).status is JobStatus.CANCELLED
+
+
 def test_a_tenant_whose_data_was_not_received_awaits_no_processing() -> None:
     seen = judged(job(Kind.EXTRACTION, "A", "Succeeded"), job(Kind.RECEIVING, "A", "Failed"), wanted=ALL)
 

@@ -1,7 +1,7 @@
 """What a Visier job and all that it started come to. Pure.
 
 A dispatching job makes an extraction job for each tenant; a receiving job follows each, and a processing job that. A
-tenant is as well off as the worst of its jobs.
+tenant is as well off as the worst of its jobs. Whose parent did not succeed may lack tenants that no list ever shows.
 """
 
 from collections import Counter, defaultdict
@@ -38,6 +38,7 @@ _KEPT = 500
 _WORD = 60
 _NAMED = 3
 _ORDER = (Kind.EXTRACTION, Kind.RECEIVING, Kind.PROCESSING)
+_OF_ONE_TENANT = frozenset({Kind.EXTRACTION, Kind.PROCESSING})
 
 
 @dataclass(frozen=True)
@@ -157,19 +158,20 @@ class _Missing:
 
 
 def _missing(parent: Member, others: Sequence[Member], wanted: Wanted) -> _Missing:
-    if parent.status is not JobStatus.SUCCEEDED:
-        return _Missing()  # whoever did not come to its end makes no further job
-    if unlisted := _undispatched(others, wanted):
+    """Find what should still follow. A parent that did not succeed makes no more jobs; those that it made go on."""
+    succeeded = parent.status is JobStatus.SUCCEEDED
+    if succeeded and (unlisted := _undispatched(others, wanted)):
         return _Missing(unlisted)
     after = Kind.PROCESSING if wanted.processing else Kind.RECEIVING if wanted.receiving else None
     if after is None:
         return _Missing()
     last = {after, Kind.PROCESSING}
-    if all(job.kind in last for job in others):
-        return _Missing() if others else _Missing(f"no {after} job is listed yet")
+    tenants = _by_tenant(parent, others)
+    if not tenants:
+        return _Missing(f"no {after} job is listed yet" if succeeded else "")
     lacking = [
         tenant
-        for tenant, jobs in _by_tenant(others).items()
+        for tenant, jobs in tenants.items()
         if all(job.status is JobStatus.SUCCEEDED for job in jobs) and not any(job.kind in last for job in jobs)
     ]
     if not lacking:
@@ -194,18 +196,16 @@ def _of(kind: Kind, jobs: Iterable[Member]) -> list[Member]:
 
 
 def _items(parent: Member, others: Sequence[Member], missing: _Missing) -> list[LoadItem]:
-    """Tell what became of each tenant; of a job that makes no others, of its own."""
-    jobs = others or ([] if parent.kind is Kind.DISPATCHING else [parent])
-    return [
-        _item(tenant or parent.tenant, group, is_missing=tenant in missing.tenants)
-        for tenant, group in _by_tenant(jobs).items()
-    ]
+    """Tell what became of each tenant."""
+    groups = _by_tenant(parent, others) or ({} if parent.kind is Kind.DISPATCHING else {parent.tenant: [parent]})
+    return [_item(tenant, group, is_missing=tenant in missing.tenants) for tenant, group in groups.items()]
 
 
-def _by_tenant(jobs: Iterable[Member]) -> dict[str | None, list[Member]]:
+def _by_tenant(parent: Member, others: Iterable[Member]) -> dict[str | None, list[Member]]:
+    """Each tenant's jobs. The parent is one of them where it is a tenant's own, and not there for several."""
     groups = defaultdict[str | None, list[Member]](list)
-    for job in jobs:
-        groups[job.tenant].append(job)
+    for job in (*([parent] if parent.kind in _OF_ONE_TENANT else []), *others):
+        groups[job.tenant or parent.tenant].append(job)
     return groups
 
 
@@ -228,9 +228,10 @@ def _verdict(
     bad = [item for item in items if item.outcome is not Outcome.SUCCEEDED]
     if len(bad) < len(items):
         total = max(len(items), wanted.dispatched or 0)
-        partial = [_tenants(bad, total)] if exceeds(len(bad), total, tolerate) else []
-        if parent.status is not JobStatus.SUCCEEDED and parent.kind is Kind.DISPATCHING:
-            partial.append(f"the dispatching job itself ended as {parent.word}")
+        stopped = any(item.outcome is Outcome.CANCELLED for item in bad)  # that is no failure to be tolerated
+        partial = [_tenants(bad, total)] if stopped or exceeds(len(bad), total, tolerate) else []
+        if parent.status is not JobStatus.SUCCEEDED:
+            partial.append(f"the {parent.called} itself ended as {parent.word}")
         partial += [missing.text] if missing.text else []
         return JobStatus.SUCCEEDED, None, "; ".join(partial) or None
     if not items:

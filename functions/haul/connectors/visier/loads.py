@@ -28,6 +28,8 @@ _CLOCK_SKEW = timedelta(minutes=1)
 """A job that began so little before it was asked for may be ours: Visier's clock may be behind."""
 _TO_THE_END = timedelta(days=1)
 """The list's end time says no more than: up to now, by whichever clock."""
+_LONGEST = timedelta(days=7)
+"""How far back a job may have begun of which nobody says when."""
 _UPLOAD_BYTES = 3 * 10**9
 _NOT_CANCELLED = "CANCEL_FAILED"
 _SURELY_IS = {"start-load": Kind.RECEIVING, "upload": Kind.RECEIVING}
@@ -216,17 +218,21 @@ class VisierLoadConnector:
         processes = self._action == "processing-job"
         first = Kind.PROCESSING if processes else Kind.EXTRACTION
         others = family.children(first, self._client.dispatched(job_id, first))
-        # What follows an extraction is not there before the first of them has ended well.
-        if not processes and (all_kinds or any(other.status is JobStatus.SUCCEEDED for other in others)):
+        # What follows an extraction is not there before the first of them has ended.
+        if not processes and (all_kinds or not all(other.live for other in others)):
             for kind in (Kind.RECEIVING, Kind.PROCESSING):
                 others += family.children(kind, self._client.dispatched(job_id, kind))
         wanted = Wanted(
             first,
             job.total_jobs_dispatched,
-            receiving=self._action == "extract-and-load" and request.get("outputTarget") != "SQL",
+            receiving=self._receives(request),
             processing=not processes and request.get("runProcessingJob") is True,
         )
         return family.dispatching(job_id, job), others, wanted
+
+    def _receives(self, request: Mapping[str, Any]) -> bool:
+        """Whether what was extracted is received in any case."""
+        return self._action == "extract-and-load" and request.get("outputTarget") != "SQL"
 
     def _received(self, job_id: str, request: Mapping[str, Any]) -> tuple[Member, Sequence[Member], Wanted] | None:
         found = self._client.receiving(job_id)
@@ -253,18 +259,29 @@ class VisierLoadConnector:
         kind = kind or kind_of(own.job_type)
         if kind is Kind.RECEIVING:
             return self._received(job_id, request)
-        processes = kind is Kind.EXTRACTION and request.get("runProcessingJob") is True
-        if (processes or (all_kinds and kind is Kind.EXTRACTION)) and job.submitted_at:
-            shown += self._client.listed_between(
-                job.submitted_at - _CLOCK_SKEW, datetime.fromtimestamp(self._clock(), UTC) + _TO_THE_END
-            )
+        member = family.listed(kind, own)
+        if kind is not Kind.PROCESSING and (all_kinds or not member.live):
+            shown += self._client.listed_between(*self._since(job, own))
         others = [family.listed(kind_of(item.job_type), item) for item in _descendants(job_id, shown)]
-        return family.listed(kind, own), others, Wanted(processing=processes)
+        extracts = kind is Kind.EXTRACTION
+        wanted = Wanted(
+            receiving=extracts and self._receives(request),
+            processing=extracts and request.get("runProcessingJob") is True,
+        )
+        return member, others, wanted
+
+    def _since(self, job: Job, own: ListedJob) -> tuple[datetime, datetime]:
+        """The time in which all that a job started began. Of a job that was adopted, Visier alone knows its begin."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        begins = [at for at in (job.submitted_at, own.start_time) if at]
+        return min(begins, default=now - _LONGEST) - _CLOCK_SKEW, now + _TO_THE_END
 
     # Cancelling
 
     def cancel(self, job: Job) -> None:
         """Cancel the job and every live one that it started, and once more those that it started meanwhile.
+
+        They may be Cancelling for a while. A job that has ended, or does so meanwhile, stays as it is.
 
         Raises:
             RequestRejectedError: some of them go on. A receiving job that runs cannot be cancelled.
@@ -274,13 +291,13 @@ class VisierLoadConnector:
         going_on: dict[str, str] = {}
         for _ in range(2):
             live = self._live(job)
-            if not live:
-                break
             going_on = {
                 result.job_id: result.message or result.job_status or "no reason given"
-                for result in self._client.cancel(live)
+                for result in (self._client.cancel(live) if live else [])
                 if result.cancel_status == _NOT_CANCELLED or (result.job_id == job.id and _is_unknown(result.job_type))
             }
+            if not live:
+                break
         if going_on:
             named = ", ".join(f"{job_id} ({why})" for job_id, why in list(going_on.items())[:3])
             raise RequestRejectedError(f"Visier did not cancel {len(going_on)} jobs: {named}")

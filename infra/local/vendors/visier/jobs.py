@@ -72,6 +72,8 @@ class JobKnobs(Knobs):
     job_seconds: float = Field(5, ge=0)  # with all that a job leads to
     analytic_tenants: tuple[str, ...] = ("WFF_j1r~c7o", "WFF_j1r~e1a", "WFF_j1r~k2p")
     fates: Mapping[str, Fate] = {}
+    own_tenant_dispatched: bool = True  # extract-and-load of the caller's own tenant has a dispatching job too
+    status_has_children: bool = True  # the status of any job shows those below it
     dispatching_ends: Literal["Succeeded", "Failed"] = "Succeeded"
     children_late_seconds: float = Field(0, ge=0)  # until a job is in its parent's list
     jobs_late_seconds: float = Field(0, ge=0)  # until a job that was started is anywhere
@@ -296,12 +298,12 @@ class JobHandling:
         return self._started(self._receiving_parent(acting, leads_to))
 
     def _extract_and_load(self, request: Request, acting: str) -> Reply:
-        return self._extraction(request, acting, dispatches_always=True)
+        return self._extraction(request, acting, takes_in=True)
 
     def _extract(self, request: Request, acting: str) -> Reply:
-        return self._extraction(request, acting, dispatches_always=False)
+        return self._extraction(request, acting, takes_in=False)
 
-    def _extraction(self, request: Request, acting: str, *, dispatches_always: bool) -> Reply:
+    def _extraction(self, request: Request, acting: str, *, takes_in: bool) -> Reply:
         model = self._model(request)
         tenants = self._tenants(model, acting)
         for name in ("overrideLastExtractionTimestamp", "extractToTimeOverride"):
@@ -310,11 +312,11 @@ class JobHandling:
         if refusal := self._refusal():
             return refusal
         leads_to = ["extraction"]
-        if model.get("outputTarget") != "SQL" and (dispatches_always or model.get("runProcessingJob") is True):
+        if model.get("outputTarget") != "SQL" and (takes_in or model.get("runProcessingJob") is True):
             leads_to.append("receiving")
         if model.get("runProcessingJob") is True:
             leads_to.append("processing")
-        if tenants is None and not dispatches_always:
+        if tenants is None and not (takes_in and self._host.knobs().own_tenant_dispatched):
             return self._started(self._add("extraction", acting, leads_to=tuple(leads_to[1:])))
         return self._started(self._add("dispatching", acting, tenants=tenants or (acting,), leads_to=tuple(leads_to)))
 
@@ -568,7 +570,8 @@ class JobHandling:
 
     def _look_at_any(self, _request: Request, acting: str, job_id: str) -> Reply:
         job = self._known(job_id, acting)
-        below = [child for child in self._jobs.values() if child.parent == job.id]
+        shows = self._host.knobs().status_has_children
+        below = [child for child in self._jobs.values() if shows and child.parent == job.id]
         return json_reply(200, [self._in_list(one) for one in (job, *below)])
 
     def _in_list(self, job: LoadJob) -> dict[str, object]:
