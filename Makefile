@@ -19,6 +19,7 @@ CDK := infra/node_modules/.bin/cdk
 VENDOR ?= visier
 ENV ?= dev
 ARGS ?=
+QUICK ?=
 
 PROJECT := .venv/.made
 LOCALSTACK := .venv-localstack/.made
@@ -60,8 +61,8 @@ demo: setup ## Two exports of VENDOR (visier) on this machine, from trigger to l
 	@$(PYTHON) -m infra.local.demo $(VENDOR)
 
 .PHONY: bench
-bench: setup ## Time and memory of what moves bytes, against other tools
-	@$(PYTHON) -m tests.bench $(ARGS)
+bench: $(PROJECT) ## What moves bytes, against other tools (half an hour); QUICK=1 for the main ratios
+	@$(PYTHON) -m tests.bench $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: up
 up: setup ## The local system, to explore: prints the environment variables to use

@@ -102,10 +102,10 @@ class Downloader:
         moved = 0
         first: TransientError | None = None
         for planned in self._in_order():
-            self.require_current_attempt()
             known = self._record(planned)
             if self._has_landed(known) or self._is_given_up(known):
                 continue
+            self.require_current_attempt()
             if self._seconds_left() <= 0:
                 return Downloaded(moved, finished=False)
             try:

@@ -1,16 +1,16 @@
 """One download in a fresh interpreter: lands a URL in a bucket and prints what that took, as JSON.
 
-    python -m tests.bench.client URL S3_ENDPOINT full|length
+    python -m tests.bench.client [--verify full|length] [--sha256] [--ranges N] URL S3_ENDPOINT [KEY]
 
+Without `--ranges` the vendor is not asked for any: the file is buffered part by part, as of a vendor that has none.
 Memory is what the process grew by after everything was imported and the client made.
 """
 
+import argparse
 import json
 import os
-import sys
 import time
 from pathlib import Path
-from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from haul import wiring
@@ -20,6 +20,12 @@ from haul.ports import DownloadSource
 from haul.transfer import land_file
 
 COLUMNS = ("year", "flight", "tailnum", "origin", "dest", "time_hour", "_DiffAction_")
+_NAME = "flights_part0.csv.gz"
+_STANDING = {
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 def peak_bytes() -> int:
@@ -28,28 +34,26 @@ def peak_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def main(url: str, endpoint: str, verify: Literal["full", "length"]) -> None:
-    os.environ |= {
-        "AWS_ACCESS_KEY_ID": "none",
-        "AWS_SECRET_ACCESS_KEY": "none",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": endpoint,
-    }
+def main(asked: argparse.Namespace) -> None:
+    for name, value in _STANDING.items():
+        os.environ.setdefault(name, value)
+    os.environ["AWS_ENDPOINT_URL"] = asked.endpoint
     client = wiring.client("s3")
-    name = "flights_part0.csv.gz"
     before, began, cpu = peak_bytes(), time.monotonic(), time.process_time()
 
     landed = land_file(
-        lambda: DownloadSource(url, {}, urlsplit(url).netloc),
+        lambda: DownloadSource(asked.url, {}, urlsplit(asked.url).netloc, honours_range=asked.ranges > 0),
         S3Landing("landing", client),
-        f"raw/{name}",
-        file=RemoteFile(dataset="flights", name=name, part=0, vendor_file_id=1, vendor_name=name),
+        asked.key,
+        file=RemoteFile(dataset="flights", name=_NAME, part=0, vendor_file_id=1, vendor_name=_NAME),
         dataset=Dataset(
             name="flights",
             table="flights",
             columns=[Column(name=column, vendor_type="String", type="string") for column in COLUMNS],
         ),
-        verify=verify,
+        verify=asked.verify,
+        sha256=asked.sha256,
+        ranges=asked.ranges,
     )
 
     print(
@@ -66,5 +70,16 @@ def main(url: str, endpoint: str, verify: Literal["full", "length"]) -> None:
     )
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--verify", choices=["full", "length"], default="length")
+    parser.add_argument("--sha256", action="store_true")
+    parser.add_argument("--ranges", type=int, default=0)
+    parser.add_argument("url")
+    parser.add_argument("endpoint")
+    parser.add_argument("key", nargs="?", default=f"raw/{_NAME}")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], cast('Literal["full", "length"]', sys.argv[3]))
+    main(_arguments())

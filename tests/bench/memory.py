@@ -6,17 +6,14 @@ A fresh interpreter lands a generated file of each size (10 and 1,000 MB if none
 store that keeps nothing. Nobody holds the file: it is the same gzip member of rows over and over.
 """
 
-import gzip
 import json
-import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Literal
 
-from tests.bench.client import COLUMNS
+from tests.bench.moving import a_file
 from tests.bench.sink import sink
 from tests.fakes.file_server import Reply, file_server
 
@@ -33,36 +30,13 @@ class Result:
     peak: int
 
 
-def a_file(size: int) -> tuple[Iterator[bytes], int]:
-    """A gzip CSV of about `size` bytes in pieces, and how long it is exactly."""
-    chance = random.Random(1)  # noqa: S311  # any rows will do
-    rows = b"".join(
-        b"2013,%d,N%05d,JFK,%c%c%c,%d,+\n"
-        % (
-            chance.randrange(9_999),
-            chance.randrange(99_999),
-            *chance.choices(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=3),
-            1_357_000_000_000 + chance.randrange(10**9),
-        )
-        for _ in range(60_000)
-    )
-    header, member = gzip.compress(",".join(COLUMNS).encode() + b"\n"), gzip.compress(rows)
-    times = max(1, round(size / len(member)))
-
-    def pieces() -> Iterator[bytes]:
-        yield header
-        yield from repeat(member, times)
-
-    return pieces(), len(header) + times * len(member)
-
-
 def measure(size: int, verify: Literal["full", "length"] = "full") -> Result:
     """Land a file of about `size` bytes in a process of its own."""
     pieces, length = a_file(size)
     with file_server() as server, sink() as endpoint:
         url = server.put("/flights_part0.csv.gz", Reply(lambda: pieces, announced=length))
         done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.client", url, endpoint, verify],
+            [sys.executable, "-m", "tests.bench.client", "--verify", verify, url, endpoint],
             capture_output=True,
             text=True,
             check=True,
@@ -74,16 +48,21 @@ def measure(size: int, verify: Literal["full", "length"] = "full") -> Result:
     return result
 
 
-def main(megabytes: list[int]) -> None:
-    print(f"{'file':>9} {'verify':>7} {'peak over imports':>18} {'imports':>9} {'time':>8} {'CPU s/GB':>9}")
+def table(megabytes: Sequence[int]) -> Iterator[tuple[Result, Literal["full", "length"]]]:
+    """Every size, verified in full and by its length alone."""
     for size in megabytes:
-        for verify in ("full", "length"):
-            took = measure(size * 1_000_000, verify)
-            print(
-                f"{took.bytes / 1e6:>6,.0f} MB {verify:>7} {took.peak / 1e6:>15.1f} MB {took.imports / 1e6:>6.0f} MB"
-                f" {took.seconds:>6.1f} s {took.cpu / took.bytes * 1e9:>9.2f}",
-                flush=True,
-            )
+        yield measure(size * 1_000_000, "full"), "full"
+        yield measure(size * 1_000_000, "length"), "length"
+
+
+def main(megabytes: Sequence[int]) -> None:
+    print(f"{'file':>9} {'verify':>7} {'peak over imports':>18} {'imports':>9} {'time':>8} {'CPU s/GB':>9}")
+    for took, verify in table(megabytes):
+        print(
+            f"{took.bytes / 1e6:>6,.0f} MB {verify:>7} {took.peak / 1e6:>15.1f} MB {took.imports / 1e6:>6.0f} MB"
+            f" {took.seconds:>6.1f} s {took.cpu / took.bytes * 1e9:>9.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _FILE = "/files?/"
 _MB = 1_000_000
 _STREAMED = 30 * _MB
 _BUFFERED = 30 * _MB
-_SMALL_FILES = 1_000
+_SMALL_FILES = 300
 _PART = 8 << 20
 _IN_SOCKETS = 4 * _MB
 
@@ -96,7 +96,7 @@ def _parts_of(stack: Stack, pipeline: str) -> int:
 def stories(new_customer: NewCustomer, new_subscriber: Any) -> Stories[Any]:
     told = Stories[Any](at_once=3)
 
-    many: Subscriber = new_subscriber("many", profiles=3 * _SMALL_FILES, files_per_batch=10, parts_per_file=100)
+    many: Subscriber = new_subscriber("many", profiles=3 * _SMALL_FILES, files_per_batch=6, parts_per_file=50)
     told.tell("many", many, partial(many.start, request=_whole()))
 
     longer = new_customer("longer", big_file_bytes=_BUFFERED, ranges=True)
@@ -177,4 +177,4 @@ def test_many_small_files_take_few_children(stories: Stories[Any]) -> None:
     assert (end.status, end.error) == ("SUCCEEDED", None)
     assert customer.sums == customer.vendor.truth
     assert customer.manifest["totals"]["files"] == _SMALL_FILES
-    assert customer.record["export"]["plan"]["items"] <= 40
+    assert customer.record["work"]["plan"]["items"] <= 40

@@ -7,9 +7,9 @@ import pytest
 
 from haul import exports, keys
 from haul.downloads import RESTARTS
-from haul.errors import LedgerBusyError, TruncatedFileError
+from haul.errors import CredentialsRefusedError, HaulError, LedgerBusyError, TruncatedFileError
 from haul.models.event import Outcome
-from haul.models.export import PlanItem, PlannedFile, RemoteFile
+from haul.models.export import Export, PlanItem, PlannedFile, RemoteFile
 from haul.models.landed import LandedFile, Progress
 from haul.models.ledger import FileState
 from haul.models.manifest import ExportManifest
@@ -221,6 +221,32 @@ def test_a_file_that_got_little_time_is_not_slow_and_comes_first_then(monkeypatc
     assert (second.paused, second.restarts) == (True, 0)
 
 
+@pytest.mark.parametrize(("error", "tries"), [(CredentialsRefusedError("no"), 1), (TruncatedFileError("it broke"), 4)])
+def test_the_turns_of_other_files_are_not_spent_on_one_that_failed(
+    monkeypatch: pytest.MonkeyPatch, error: HaulError, tries: int
+) -> None:
+    world = World(files_per_result=2)
+    order: list[int] = []
+
+    def landing(*given: Any, file: RemoteFile, **more: Any) -> LandedFile:
+        order.append(file.part)
+        if file.part == 0:
+            raise error
+        if order.count(1) < 9:
+            raise OutOfTimeError(advanced=True)
+        return fake_land_file(*given, **more)
+
+    monkeypatch.setattr("tests.fakes.world.fake_land_file", landing)
+    monkeypatch.setattr("haul.exports.batched", lambda files: [PlanItem(item=0, files=list(files))])
+    world.run(world.start())
+
+    (record,) = world.records()
+    assert order.count(1) == 9
+    assert order.count(0) == tries
+    assert record.error is not None
+    assert record.error.name == type(error).__name__
+
+
 def test_an_invocation_that_was_taken_over_can_neither_note_uploads_nor_finish(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(files_per_result=1)
     execution = world.run(world.start(), until="download 0")
@@ -324,6 +350,21 @@ def test_a_vendor_that_counts_calls_is_asked_only_so_often(monkeypatch: pytest.M
     world.step(execution)
 
     assert world.paused == [60.0, 60.0, 120.0]
+
+
+def test_three_thousand_small_files_are_published_whole() -> None:
+    world = World(files_per_result=3_000)
+
+    world.run(world.start())
+
+    (record,) = world.records()
+    manifest = world.ledger().manifest("people", record.run_id)
+    assert manifest is not None
+    assert isinstance(manifest, ExportManifest)
+    assert manifest.totals.files == 3_000
+    assert isinstance(record.work, Export)
+    assert record.work.plan is not None
+    assert record.work.plan.items == 40
 
 
 def test_three_thousand_small_files_take_few_children() -> None:

@@ -15,7 +15,7 @@ from haul.models.export import Contents
 from haul.models.ledger import RunState
 from haul.models.manifest import ExportManifest
 from haul.models.work import Job, JobStatus
-from haul.ports import Found, Known, Prepared
+from haul.ports import Capabilities, Found, Known, Prepared
 from tests.fakes.memory_store import Fault
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
 from tests.fakes.world import World, fake_vendor
@@ -717,3 +717,25 @@ def test_a_daily_export_never_serves_yesterdays_job() -> None:
     assert world.vendor.posts == 2
     assert [manifest.job.id for manifest in manifests if manifest] == ["j1", "j2"]
     assert [manifest.job.submissions for manifest in manifests if manifest] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("can", "items", "ranges"),
+    [
+        (Capabilities(api="v0", connections=4, honours_range=True, ranges=4), 1, 4),
+        (Capabilities(api="v0", connections=4, honours_range=True, ranges=4), 2, 2),
+        (Capabilities(api="v0", connections=4, honours_range=True, ranges=4), 9, 1),
+        (Capabilities(api="v0", connections=8, honours_range=True, ranges=3), 2, 3),
+        (Capabilities(api="v0", connections=4, honours_range=True), 1, 1),
+        (Capabilities(api="v0", connections=4, ranges=4), 1, 1),
+    ],
+)
+def test_files_share_the_connections_that_children_leave_over(can: Capabilities, items: int, ranges: int) -> None:
+    """No more of them than the vendor allows, and none split unless its connector allows that."""
+    world = World(files_per_result=items, capabilities=replace(can, lists_finished_jobs=True))
+
+    execution = world.run(world.start(), until="download 0")
+
+    plan = execution.state["plan"]
+    assert (plan["items"], plan["ranges"]) == (items, ranges)
+    assert min(plan["items"], plan["concurrency"]) * plan["ranges"] <= can.connections

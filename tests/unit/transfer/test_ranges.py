@@ -325,7 +325,24 @@ def test_a_file_that_changes_under_way_is_no_mixture(server: FileServer, instead
     assert vendor.left_nothing
 
 
-@pytest.mark.parametrize("instead", [Reply(GZIP, headers={"ETag": '"v1"'}), Reply(GZIP)], ids=["tagged", "bare"])
+def a_range(start: int, **headers: str) -> Reply:
+    body = GZIP[start:]
+    told = f"bytes {start}-{len(GZIP) - 1}/{len(GZIP)}"
+    return Reply(body, status=206, headers={"Content-Range": told, **headers})
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        Reply(GZIP, headers={"ETag": '"v1"'}),
+        Reply(GZIP),
+        a_range(20_000),
+        a_range(20_000, ETag='W/"v1"'),
+        a_range(20_001, ETag='"v1"'),
+        a_range(19_999, ETag='"v1"'),
+    ],
+    ids=["whole", "whole and bare", "without a tag", "weakly tagged", "later", "earlier"],
+)
 def test_a_server_that_stops_honouring_ranges_is_read_from_the_beginning(server: FileServer, instead: Reply) -> None:
     vendor = Vendor(server, RangedFile(GZIP, cuts=[25_000], instead=[None, instead]))
 
@@ -646,6 +663,23 @@ def test_a_vendor_without_ranges_begins_again_and_that_is_told(server: FileServe
     assert landed.rows == 9_000
     assert vendor.restarts == 1
     assert (first.value.advanced, second.value.advanced) == (True, False)
+
+
+@pytest.mark.parametrize("body", [GZIP[: PART - 1], GZIP[: PART + 1]], ids=["shorter", "longer"])
+def test_a_part_that_does_not_fit_is_sent_again(server: FileServer, body: bytes) -> None:
+    vendor = Vendor(server)
+    vendor.landing.on_part = lambda number: stop(vendor) if number == 2 else None
+    with pytest.raises(OutOfTimeError):
+        vendor.land()
+    [upload] = vendor.landing.uploads.values()
+    upload.parts[1] = body
+    vendor.landing.on_part, vendor.seconds = lambda _: None, 1e9
+
+    landed = vendor.land()
+
+    assert vendor.is_whole
+    assert landed.rows == 9_000
+    assert vendor.landing.sent.count(1) == 2
 
 
 def test_without_a_validator_nothing_is_left_to_go_on_with(server: FileServer) -> None:

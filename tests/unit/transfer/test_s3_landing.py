@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,6 +25,8 @@ CALLS: dict[str, tuple[str, Callable[[S3Landing], object]]] = {
     "put": ("put_object", lambda landing: landing.put(KEY, b"", checksum=SUM, content_type="text/csv")),
     "begin": ("create_multipart_upload", lambda landing: landing.begin(KEY, content_type="text/csv")),
     "upload": ("upload_part", lambda landing: landing.upload(KEY, "1", 1, b"abc", checksum=SUM)),
+    "parts": ("list_parts", lambda landing: landing.parts(KEY, "1")),
+    "reading": ("get_object", lambda landing: landing.reading(KEY, "v1").__enter__()),
     "abort": ("abort_multipart_upload", lambda landing: landing.abort(KEY, "1")),
     "read": ("get_object", lambda landing: landing.read(KEY)),
     "write_document": ("put_object", lambda landing: landing.write_document(KEY, "{}")),
@@ -93,6 +96,20 @@ def test_no_answer_is_a_reason_to_try_again(client: "S3Client", call: str, failu
 
     with pytest.raises(LedgerBusyError, match=f"{KEY}: {type(failure).__name__}"):
         CALLS[call][1](S3Landing("acme-landing", client))
+
+
+def test_an_upload_that_has_ended_has_no_parts(s3: Stubber, landing: S3Landing) -> None:
+    s3.add_client_error("list_parts", "NoSuchUpload", "", 404)
+
+    assert landing.parts(KEY, "1") is None
+
+
+def test_the_parts_of_an_upload_come_in_pages(s3: Stubber, landing: S3Landing) -> None:
+    for number, more in ((1, True), (2, False)):
+        found = {"PartNumber": number, "ETag": f'"{number}"', "Size": 3, "ChecksumCRC64NVME": SUM}
+        s3.add_response("list_parts", {"Parts": [found], "IsTruncated": more, "NextPartNumberMarker": number})
+
+    assert landing.parts(KEY, "1") == [PART, replace(PART, number=2, etag='"2"')]
 
 
 def test_an_upload_that_has_ended_is_aborted_already(s3: Stubber, landing: S3Landing) -> None:
