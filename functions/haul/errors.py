@@ -12,7 +12,7 @@
     │       ├── ErrorPageError
     │       └── FileChangedError
     └── PermanentError                    stop, and tell someone
-        ├── InvalidInputError             nothing was sent to the vendor
+        ├── InvalidInputError             the vendor has nothing to act on
         │   ├── InvalidEventError
         │   ├── UnknownConnectionError
         │   ├── InvalidSecretError
@@ -22,6 +22,7 @@
         │   ├── SourceGoneError
         │   ├── SourceNotReadableError
         │   ├── DamagedSourceError
+        │   ├── SourceTooSlowError
         │   └── RunNotFoundError
         ├── CredentialsRefusedError
         ├── MissingCapabilityError
@@ -128,7 +129,7 @@ class PermanentError(HaulError):
 
 
 class InvalidInputError(PermanentError):
-    """What the user gave is wrong; nothing was sent to the vendor."""
+    """What the user gave is wrong; nothing that it could act on was sent to the vendor."""
 
 
 class InvalidEventError(InvalidInputError):
@@ -165,6 +166,10 @@ class SourceNotReadableError(InvalidInputError):
 
 class DamagedSourceError(InvalidInputError):
     """The object that was to be sent is not what it should be: broken gzip, a line that is no JSON object."""
+
+
+class SourceTooSlowError(InvalidInputError):
+    """What was to be sent did not get through in one invocation's time: it was broken off, and nothing made of it."""
 
 
 class RunNotFoundError(InvalidInputError):

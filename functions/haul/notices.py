@@ -54,6 +54,9 @@ ADVICE: dict[str, str] = {
     "SourceGoneError": "put the object there again, which starts it anew      (nothing was sent to the vendor)",
     "SourceNotReadableError": "give Haul its rights to the object and its key, then " + _RERUN,
     "DamagedSourceError": "correct the object and put it there again, which starts it anew      (nothing was sent)",
+    "SourceTooSlowError": "send less at once, or "
+    + _RERUN
+    + " when the vendor is faster      (nothing was made of it)",
     "RunNotFoundError": "haul runs {pipeline} --env {environment}      (the runs that there are)",
     "CredentialsRefusedError": _CONNECT + ", check it with " + _DOCTOR + ", then " + _RERUN,
     "MissingCapabilityError": "have the vendor's administrator grant it, check with " + _DOCTOR + ", then " + _RERUN,

@@ -278,6 +278,7 @@ class Objects(Protocol):
             SourceGoneError: one is not there any more.
             SourceNotReadableError: S3 refuses us.
             DamagedSourceError: one is not what the options take it for.
+            SourceTooSlowError: there is no time to read all of it, here or while it is sent.
             InvalidEventError: the options do not fit the objects.
         """
         ...

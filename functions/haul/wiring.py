@@ -1,5 +1,6 @@
 """What handlers and the command line work with, built from the environment once per process."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -187,10 +188,11 @@ def clerk(*, credentials: bool = False) -> "Clerk":
     )
 
 
-def objects() -> "S3Objects":
+def objects(*, time_left: Callable[[], float] = lambda: math.inf) -> "S3Objects":
+    """The objects that loads send; `time_left` is how many seconds there are for it."""
     from haul.adapters.sources import S3Objects  # noqa: PLC0415 - only loads send objects
 
-    return S3Objects(client("s3"))
+    return S3Objects(client("s3"), time_left=time_left)
 
 
 @cache

@@ -17,6 +17,7 @@ from haul.errors import (
     InvalidEventError,
     RateLimitedError,
     RequestRejectedError,
+    SourceTooSlowError,
     UnexpectedResponseError,
     VendorUnavailableError,
 )
@@ -415,6 +416,18 @@ def test_an_answer_without_a_job_is_in_doubt(liquid: LiquidSimulator) -> None:
         started(connect(liquid))
 
     assert odd.value.sent
+
+
+def test_a_file_that_its_source_breaks_off_is_no_import(liquid: LiquidSimulator) -> None:
+    class Late(Attendees):
+        def chunks(self) -> Iterator[bytes]:
+            yield self.body[:10]
+            raise SourceTooSlowError("attendees.csv: the invocation's time ends")
+
+    with pytest.raises(SourceTooSlowError):
+        started(connect(liquid), source=Late())
+
+    assert imports(liquid) == 0
 
 
 def test_what_broke_off_on_its_way_is_no_import_and_may_be_sent_again(liquid: LiquidSimulator) -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
 from botocore.stub import ANY, Stubber
 
-from haul.adapters.sources import S3Source, open_source
+from haul.adapters.sources import S3Objects, S3Source, open_source
 from haul.errors import (
     DamagedSourceError,
     HaulError,
@@ -21,6 +21,7 @@ from haul.errors import (
     LedgerBusyError,
     SourceGoneError,
     SourceNotReadableError,
+    SourceTooSlowError,
 )
 from haul.models.event import S3Object
 
@@ -163,6 +164,55 @@ def test_options_of_the_action_that_are_not_about_sources_are_none_of_its(inbox:
     assert inbox.read(inbox.put(b"id"), tolerate_failed_tenants="5%") == b"id"
     with pytest.raises(InvalidEventError, match=r"options\.decode"):
         inbox.read(inbox.put(b"id"), decode="zip")
+
+
+# The end of the invocation
+
+
+class Countdown:
+    """Time that is left, and becomes less each time it is asked for."""
+
+    def __init__(self, seconds: float, step: float) -> None:
+        self.seconds, self.step = seconds, step
+
+    def __call__(self) -> float:
+        self.seconds -= self.step
+        return self.seconds
+
+
+@pytest.mark.parametrize(("seconds", "step"), [(60, 0), (90, 1)])
+def test_what_is_not_read_a_minute_before_the_end_is_broken_off(inbox: Inbox, seconds: float, step: float) -> None:
+    source = open_source([inbox.put(bytes(8 << 20))], {"decode": "none"}, inbox.s3)
+    late = open_source([inbox.put(bytes(8 << 20))], {"decode": "none"}, inbox.s3, time_left=Countdown(seconds, step))
+
+    with pytest.raises(SourceTooSlowError, match=r"attendees\.csv .* of 8,388,608 bytes"):
+        b"".join(late.chunks())
+
+    assert sum(map(len, source.chunks())) == late.size
+
+
+def test_proving_an_object_is_broken_off_too(inbox: Inbox) -> None:
+    """Which comes before there is anything at the vendor."""
+    lines = b"".join(b'{"id": %d}\n' % number for number in range(200_000))
+    objects = S3Objects(inbox.s3, time_left=Countdown(64, 1))
+
+    with pytest.raises(SourceTooSlowError, match=r"lines\.ndjson"):
+        objects.open([inbox.put(lines, "lines.ndjson")], {"reshape": "ndjson-to-json"})
+
+
+def test_what_unpacks_to_much_more_than_it_was_is_broken_off_in_between(inbox: Inbox) -> None:
+    """A single read of the object has minutes of sending in it."""
+    packed = gzip.compress(bytes(64 << 20))
+    clock = Countdown(1000, 0)
+    source = open_source([inbox.put(packed)], {}, inbox.s3, time_left=clock)
+    clock.step = 1
+
+    with pytest.raises(SourceTooSlowError) as late:
+        sum(map(len, source.chunks()))
+
+    assert len(packed) < 256 << 10
+    assert max(map(len, open_source([inbox.put(packed)], {}, inbox.s3).chunks())) <= 64 << 10
+    assert "of 67,108,864 bytes" in str(late.value)
 
 
 # What only AWS says

@@ -18,6 +18,7 @@ from haul.errors import (
     MissingCapabilityError,
     RateLimitedError,
     RequestRejectedError,
+    SourceTooSlowError,
     VendorUnavailableError,
 )
 from haul.models.event import Outcome
@@ -837,6 +838,23 @@ def test_a_login_refused_at_the_upload_sends_the_file_again(simulate: Simulate) 
 
     assert [file.data for file in visier.loads.uploads()] == [EMPLOYEES.data]
     assert visier.calls("PUT", "/upload") == 2
+
+
+def test_a_file_that_its_source_breaks_off_leaves_neither_job_nor_session(simulate: Simulate) -> None:
+    class Late:
+        name, size = "Employee.csv", 4
+
+        def chunks(self) -> Iterator[bytes]:
+            yield b"ab"
+            raise SourceTooSlowError("Employee.csv: the invocation's time ends")
+
+    visier = simulate()
+
+    with pytest.raises(SourceTooSlowError):
+        Load(visier, "upload", {}, Late())
+
+    assert visier.loads.transfers() == ["CANCELLED"]
+    assert visier.loads.jobs() == []
 
 
 class Huge:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from haul.errors import SourceTooSlowError
 from haul.models.event import Outcome
 from haul.models.ledger import RunRecord, RunState
 from haul.models.load import Load, LoadItem
@@ -495,6 +496,24 @@ def test_an_object_that_is_gone_is_said_to_be_so_and_nothing_is_sent() -> None:
 
     assert execution.error == "SourceGoneError"
     assert world.loads.jobs == []
+
+
+def test_a_load_whose_time_ended_while_it_was_sent_made_no_job_and_may_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_slow(*_: object, **__: object) -> str:
+        raise SourceTooSlowError("inbox/a.csv takes longer than one invocation has")
+
+    world = LoadWorld()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.loads, "start", too_slow)
+        execution = world.run(world.arrive("inbox/a.csv", b"id,name"))
+    [record] = world.records("imports")
+    again = world.run(world.rerun(record))
+
+    assert execution.error == "SourceTooSlowError"
+    assert again.status == "SUCCEEDED"
+    assert world.loads.received == [b"id,name"]
 
 
 def test_a_load_that_sends_needs_something_to_send() -> None:

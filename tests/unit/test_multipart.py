@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haul.errors import SourceGoneError, VendorUnavailableError
+from haul.errors import SourceGoneError, SourceTooSlowError, VendorUnavailableError
 from haul.multipart import File, Multipart, Part, TextSource
 from haul.rest import Dialect, Rest
 from infra.local.vendors.forms import multipart
@@ -118,6 +118,21 @@ def test_a_file_of_another_length_than_it_said_is_not_sent_whole(server: Server,
         server.rest().call("POST", "/import", upload=body)
 
     assert not body.sent_whole
+
+
+def test_a_file_that_its_source_breaks_off_is_not_sent_whole(server: Server) -> None:
+    class Late(Pieces):
+        def chunks(self) -> Iterator[bytes]:
+            yield b"ab"
+            raise SourceTooSlowError("attendees.csv: the invocation's time ends")
+
+    body = Multipart([("file", File(Late([], said=4), "text/csv"))])
+
+    with pytest.raises(SourceTooSlowError):
+        server.rest().call("POST", "/import", upload=body)
+
+    assert not body.sent_whole
+    assert server.requests == []
 
 
 def test_it_can_be_sent_again_from_the_begin(server: Server) -> None:

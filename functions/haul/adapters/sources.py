@@ -1,14 +1,15 @@
 """What a load sends, read from S3: the versions of objects that were named, and no others."""
 
 import http
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from haul.adapters.refusals import code_of, status_of
-from haul.errors import LedgerBusyError, SourceGoneError, SourceNotReadableError
+from haul.errors import LedgerBusyError, SourceGoneError, SourceNotReadableError, SourceTooSlowError
 from haul.models.base import parse
 from haul.models.event import S3Object
 from haul.models.load import SourceOptions
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _CHUNK = 256 << 10
+_PIECE = 64 << 10
+"""As much as is sent at once: what is unpacked may come in pieces that a slow line has minutes to do with."""
+_KEPT_SECONDS = 60.0
+"""What is left to break off at the vendor, and to write down that there is no job: to be killed leaves a doubt."""
 _BREAKS_IN_A_ROW = 3
 _ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
 _GONE = {http.HTTPStatus.NOT_FOUND, http.HTTPStatus.METHOD_NOT_ALLOWED}
@@ -26,10 +31,17 @@ _GONE = {http.HTTPStatus.NOT_FOUND, http.HTTPStatus.METHOD_NOT_ALLOWED}
 _NO_VERSION_ID = "InvalidArgument"
 
 
-def open_source(objects: Sequence[S3Object], options: Mapping[str, Any], client: "S3Client") -> Source:
+def open_source(
+    objects: Sequence[S3Object],
+    options: Mapping[str, Any],
+    client: "S3Client",
+    *,
+    time_left: Callable[[], float] = lambda: math.inf,
+) -> Source:
     """Open what is to be sent, unpacked and reshaped as `options` say; it has been proved when this returns.
 
-    `options` are an action's: those that are not about sources are none of ours.
+    `options` are an action's: those that are not about sources are none of ours. `time_left` is how many seconds the
+    invocation has: reading ends with an error, here or later, while there is time to do something about it.
 
     Raises:
         SourceGoneError: a version is not there any more, or is another.
@@ -37,16 +49,22 @@ def open_source(objects: Sequence[S3Object], options: Mapping[str, Any], client:
         DamagedSourceError: broken gzip, or a line that is no JSON object.
         InvalidEventError: several objects that cannot be joined.
         LedgerBusyError: S3 does not answer.
+        SourceTooSlowError: the time ends first.
     """
     ours = {name: value for name, value in options.items() if name in SourceOptions.model_fields}
-    return outbound([S3Source(wanted, client) for wanted in objects], parse(SourceOptions, ours, at="options"))
+    stored = [_InTime(S3Source(wanted, client), time_left) for wanted in objects]
+    return _InTime(outbound(stored, parse(SourceOptions, ours, at="options")), time_left)
 
 
 class S3Objects:
-    """The objects that loads send. What was opened is kept: its content is proved once in an invocation."""
+    """The objects that loads send in one invocation, which has `time_left` seconds.
 
-    def __init__(self, client: "S3Client") -> None:
+    What was opened is kept: its content is proved once.
+    """
+
+    def __init__(self, client: "S3Client", *, time_left: Callable[[], float] = lambda: math.inf) -> None:
         self._s3 = client
+        self._time_left = time_left
         self._opened: dict[str, Source] = {}
 
     def settle(self, named: S3Object) -> S3Object:
@@ -55,8 +73,42 @@ class S3Objects:
     def open(self, objects: Sequence[S3Object], options: Mapping[str, Any]) -> Source:
         key = repr(([each.model_dump() for each in objects], sorted(options.items())))
         if key not in self._opened:
-            self._opened[key] = open_source(objects, options, self._s3)
+            self._opened[key] = open_source(objects, options, self._s3, time_left=self._time_left)
         return self._opened[key]
+
+
+@dataclass(frozen=True)
+class _InTime:
+    """A source that breaks off while there is time left to say so."""
+
+    source: Source
+    time_left: Callable[[], float]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def size(self) -> int:
+        return self.source.size
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read it from its begin.
+
+        Raises:
+            SourceTooSlowError: the invocation's time ends. Whoever sends it has not sent it whole.
+        """
+        done = 0
+        for chunk in self.source.chunks():
+            for at in range(0, len(chunk), _PIECE):
+                if self.time_left() <= _KEPT_SECONDS:
+                    raise SourceTooSlowError(
+                        f"{self.name} takes longer than one invocation has: after {done:,} of {self.size:,} bytes "
+                        "it was broken off, and nothing was made of it"
+                    )
+                piece = chunk[at : at + _PIECE]
+                yield piece
+                done += len(piece)
 
 
 class _Pin(TypedDict, total=False):

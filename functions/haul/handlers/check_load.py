@@ -14,12 +14,12 @@ from haul.observability import logger, metrics
 @logger.inject_lambda_context(correlation_id_path="run_id", clear_state=True)
 @metrics.log_metrics
 @event_parser(model=Load)
-def lambda_handler(load: Load, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+def lambda_handler(load: Load, context: LambdaContext) -> dict[str, Any]:
     checked = loads.check(
         load,
         ledger=wiring.ledger(),
         connector=wiring.connect_load(load.vendor, load.action, load.connection, load.options),
-        objects=wiring.objects(),
+        objects=wiring.objects(time_left=lambda: context.get_remaining_time_in_millis() / 1000),
         landing=wiring.landing(),
         site=wiring.site(),
         now=wiring.now(),

@@ -12,7 +12,7 @@ from haul.ports import Execution
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     execution = Execution.read(event["execution"])
     logger.append_keys(execution=execution.id, pipeline=event["event"].get("pipeline"))
     load = loads.start(
@@ -20,7 +20,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         execution,
         ledger=wiring.ledger(),
         connect=wiring.connect_load,
-        objects=wiring.objects(),
+        objects=wiring.objects(time_left=lambda: context.get_remaining_time_in_millis() / 1000),
         landing=wiring.landing(),
         site=wiring.site(),
         now=wiring.now(),
