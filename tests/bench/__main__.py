@@ -88,9 +88,9 @@ def quick() -> int:
     found = Measured()
     with ExitStack() as open_until_the_end:
         at, vendor, sink = _ends(open_until_the_end, 300)
-        plain = found.compare(at, PLAIN, contenders.QUICK, vendor=vendor, sink=sink, megabytes=300, rounds=5)
-        found.check(file_of(at, 40 * MEGABYTE), rounds=3)
-        found.imports(at.folder, rounds=7)
+        plain = found.compare(at, PLAIN, contenders.QUICK, vendor=vendor, sink=sink, megabytes=300, rounds=3)
+        found.check(file_of(at, 20 * MEGABYTE), rounds=3)
+        found.imports(at.folder, rounds=5)
     found.memory([10, 150])
     found.wait()
     found.judge(plain, [])
