@@ -519,7 +519,11 @@ def _found_in_doubt[W: Work](vendor: Vendor[W], work: W, record: JobRecord, ledg
     if vendor.connector.capabilities.identifies_jobs or not found:
         return found
     begun, ended = record.intent_at - _CLOCKS_DIFFER, record.intent_at + vendor.in_flight + _CLOCKS_DIFFER
-    recorded = [each for each in ledger.jobs(record.vendor) if each.fingerprint != record.fingerprint]
+    recorded = [
+        each
+        for each in ledger.jobs(record.vendor)
+        if each.fingerprint != record.fingerprint and _side(each) == _side(record)
+    ]
     known = {each.job_id for each in recorded}
     alike = [
         each
@@ -534,6 +538,11 @@ def _found_in_doubt[W: Work](vendor: Vendor[W], work: W, record: JobRecord, ledg
     )
     undated = any(each.created_at is None for each in alike)
     return None if claimed or undated or len(alike) > 1 else alike
+
+
+def _side(record: JobRecord) -> str:
+    """Who sees a job listed: an account and the tenants that it acts for, `<tenant>@<account>`, see each other's."""
+    return record.account.rpartition("@")[2]
 
 
 def is_whole(shown: Found, connector: JobConnector, *, now: datetime) -> bool:

@@ -1,6 +1,8 @@
 """Functions that are killed: one submission whatever happens, and a doubt is told and not guessed away."""
 
+import json
 import sys
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -35,6 +37,7 @@ def test_a_function_killed_before_its_job_is_made_leaves_a_doubt_that_a_person_r
     body = customer.body()
     without_a_word = customer.rerun()
     submitted = customer.submissions
+    age_the_doubt(stack, customer)
     with_a_word = customer.rerun(resubmit=True)
 
     assert (end.status, end.error) == ("FAILED", "SubmissionInDoubtError")
@@ -48,6 +51,16 @@ def test_a_function_killed_before_its_job_is_made_leaves_a_doubt_that_a_person_r
     assert customer.submissions == 2
     assert len(customer.visier.jobs()) == 1
     assert customer.manifest["job"]["submissions"] == 2
+
+
+def age_the_doubt(stack: Stack, customer: Customer) -> None:
+    """Ten minutes later: before that, the function that may have submitted could still be about to."""
+    for key in stack.keys("ledger/_jobs/visier/"):
+        job = stack.document(key)
+        if job and job["phase"] == "INTENT" and job["owner"].startswith(f"{customer.pipeline}/"):
+            earlier = datetime.fromisoformat(job["intent_at"]) - timedelta(minutes=10)
+            body = json.dumps({**job, "intent_at": earlier.isoformat()})
+            stack.s3.put_object(Bucket=stack.landing_bucket, Key=key, Body=body)
 
 
 def test_a_function_killed_after_its_job_is_made_finds_it(

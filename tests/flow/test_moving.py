@@ -27,7 +27,7 @@ _FILE = "/files?/"
 _MB = 1_000_000
 _STREAMED = 30 * _MB
 _BUFFERED = 30 * _MB
-_SMALL_FILES = 300
+_SMALL_FILES = 150
 _PART = 8 << 20
 _IN_SOCKETS = 4 * _MB
 
@@ -96,7 +96,7 @@ def _parts_of(stack: Stack, pipeline: str) -> int:
 def stories(new_customer: NewCustomer, new_subscriber: Any) -> Stories[Any]:
     told = Stories[Any](at_once=3)
 
-    many: Subscriber = new_subscriber("many", profiles=3 * _SMALL_FILES, files_per_batch=6, parts_per_file=50)
+    many: Subscriber = new_subscriber("many", profiles=3 * _SMALL_FILES, files_per_batch=3, parts_per_file=50)
     told.tell("many", many, partial(many.start, request=_whole()))
 
     longer = new_customer("longer", big_file_bytes=_BUFFERED, ranges=True)

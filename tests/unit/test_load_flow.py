@@ -365,6 +365,18 @@ def test_of_two_runs_in_doubt_neither_takes_the_one_job_there_is() -> None:
     assert len(world.loads.jobs) == 1
 
 
+def test_a_doubt_of_another_account_says_nothing_about_ours() -> None:
+    world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-request", "lost-reply"])
+    world.loads.account = "tenant@elsewhere"
+    world.run(world.load("other", request={"what": "b"}), until="check")
+    world.loads.account = "acme"
+
+    ours = world.run(world.load())
+
+    assert ours.status == "SUCCEEDED"
+    assert len(world.loads.jobs) == 1
+
+
 def test_a_job_that_began_when_no_function_of_ours_could_still_live_is_not_ours() -> None:
     world = LoadWorld(capabilities=LISTS_KINDS, submit_faults=["lost-request"])
     execution = world.run(world.load(limits={"deadline": "PT2H"}), until="check")
