@@ -347,9 +347,9 @@ def _sum(values: Sequence[int | None]) -> int | None:
 _TRANSITION_USD = 25e-6
 _GB_SECOND_USD = 13.3334e-6
 _S3_WRITE_USD = 5e-6
-_PART_BYTES = 16 * 1024 * 1024
+_PART_BYTES = 8 * 1024 * 1024
 _DOWNLOAD_GB = 1.769 / 1.024
-_SMALL_GB = 0.25
+_SMALL_GB = 0.5
 
 
 def _cost(work: Work, files: Sequence[FileRecord], *, used: int, limit: int | None) -> CostEstimate:

@@ -64,7 +64,7 @@ class Month:
 def month(user: User, cpu_s_per_gb: float) -> Month:
     """A download lasts as its full check, `cpu_s_per_gb`, or as the vendor's connection lets it."""
     items = math.ceil(user.files / max(1, min(ITEM_FILES, ITEM_BYTES // user.file_bytes)))
-    transitions = user.published * (10 + 3 * user.polls + 3 * items) + user.nothing_new * 4
+    transitions = user.published * (10 + 3 * user.polls + 5 * items) + user.nothing_new * 4
     calls = user.published * (6 + user.polls) + user.nothing_new * 2
     seconds = user.run_gb * max(cpu_s_per_gb, 1 / VENDOR_GB_PER_SECOND)
     parts = user.files * (2 + math.ceil(user.file_bytes / PART_BYTES))
