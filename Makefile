@@ -119,5 +119,5 @@ $(NODE): infra/package-lock.json
 	$(call step,infra/node_modules: the CDK command line, \
 	npm ci --prefix infra --no-audit --no-fund --loglevel=error && touch $@)
 
-$(LAYER): uv.lock pyproject.toml infra/layer.py | $(PROJECT)
+$(LAYER): uv.lock pyproject.toml infra/layer.py infra/bytecode.py | $(PROJECT)
 	$(call step,build: the Lambda layer, $(PYTHON) -m infra.layer && touch $@)

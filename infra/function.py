@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from aws_cdk import Duration
@@ -17,10 +16,7 @@ from haul.settings import Settings
 from infra.environment import Architecture
 from infra.layer import Layer
 from infra.permissions import acknowledge, allow
-
-_SOURCE = Path(__file__).parents[1] / "functions"
-# The command line is for people, and the bytecode changes with every test run.
-_NOT_DEPLOYED = ["**/__pycache__", "**/*.pyc", "haul/cli"]
+from infra.source import staged
 
 
 @dataclass(frozen=True)
@@ -38,8 +34,9 @@ class Runtime:
         cls, scope: Construct, *, layer: Layer, log_retention: logs.RetentionDays, settings: Settings
     ) -> "Runtime":
         architecture = _ARCHITECTURES[layer.architecture]
+        source = staged()
         return cls(
-            code=lambda_.Code.from_asset(str(_SOURCE), exclude=_NOT_DEPLOYED),
+            code=lambda_.Code.from_asset(str(source.folder), asset_hash=source.fingerprint),
             layer=lambda_.LayerVersion(
                 scope,
                 "Dependencies",

@@ -6,11 +6,9 @@ architecture that an environment file asks for. Synth takes the layer from there
 """
 
 import argparse
-import compileall
 import hashlib
 import json
 import os
-import py_compile
 import shutil
 import subprocess
 import sys
@@ -22,6 +20,7 @@ from typing import get_args
 
 from haul.errors import HaulError
 from infra import environment
+from infra.bytecode import PYTHON, OtherPythonError, compile_tree
 from infra.environment import Architecture
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +28,6 @@ BUILD = ROOT / "build"
 
 # The platform of the runtime, Amazon Linux 2023, as the names of wheels have it.
 _PLATFORMS: dict[Architecture, str] = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
-_PYTHON = "3.13"
 _IN_THE_RUNTIME = ("boto3", "botocore")
 _NOISE = ("**/__pycache__", "**/tests", "**/*.pyi", "bin", ".lock", "*.dist-info/RECORD", "*.dist-info/INSTALLER")
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
@@ -73,7 +71,7 @@ def build(architecture: Architecture) -> Layer:
         root = Path(folder) / "layer"
         _install(root / "python", _PLATFORMS[architecture])
         _strip(root / "python")
-        _compile(root)
+        compile_tree(root, at="/opt")
         archive = _zipped(root)
         _stamp(layer).unlink(missing_ok=True)
         archive.replace(layer.archive)
@@ -85,7 +83,7 @@ def build(architecture: Architecture) -> Layer:
 
 
 def _layer(architecture: Architecture) -> Layer:
-    made_of = ((ROOT / "uv.lock").read_bytes(), Path(__file__).read_bytes(), architecture.encode())
+    made_of = ((ROOT / "uv.lock").read_bytes(), Path(__file__).read_bytes(), PYTHON.encode(), architecture.encode())
     fingerprint = hashlib.sha256(b"\0".join(made_of)).hexdigest()
     return Layer(architecture, BUILD / f"layer-{architecture}.zip", fingerprint)
 
@@ -108,7 +106,7 @@ def _install(target: Path, platform: str) -> None:
     requirements = _uv("export", "--locked", "--no-default-groups", "--no-emit-project", "--quiet", *prune)
     listing = target.parent.with_name("requirements.txt")
     listing.write_text(requirements)
-    platform_options = ("--python-platform", platform, "--python-version", _PYTHON, "--only-binary", ":all:")
+    platform_options = ("--python-platform", platform, "--python-version", PYTHON, "--only-binary", ":all:")
     _uv("pip", "install", "--quiet", "--no-deps", "--target", str(target), *platform_options, "-r", str(listing))
 
 
@@ -134,22 +132,6 @@ def _strip(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _compile(root: Path) -> None:
-    """Compile every module: a layer is read-only, so Lambda would do it again at each cold start.
-
-    Unchecked, because a layer's files have no times of their own; by the path they have in Lambda.
-    """
-    if sys.version_info[:2] != tuple(map(int, _PYTHON.split("."))):
-        raise LayerMissingError(f"the layer is compiled by Python {_PYTHON} and this is {sys.version.split()[0]}")
-    compileall.compile_dir(
-        root,
-        quiet=1,
-        stripdir=str(root),
-        prependdir="/opt",
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
-
-
 def _zipped(root: Path) -> Path:
     archive = root.with_suffix(".zip")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
@@ -171,7 +153,7 @@ def main() -> None:
         for architecture in sorted(wanted):
             layer = build(architecture)
             sys.stdout.write(f"{layer.archive.relative_to(ROOT)}  {layer.archive.stat().st_size / 1e6:.1f} MB zipped\n")
-    except LayerMissingError as error:
+    except (LayerMissingError, OtherPythonError) as error:
         sys.exit(str(error))
 
 

@@ -117,7 +117,7 @@ def of_waiting(blind: Watched, learned: Watched) -> list[Goal]:
 
 
 def of_imports(found: dict[str, Spread]) -> list[Goal]:
-    cold = imports.ratios(found, imports.POLL_COLD)
+    cold = imports.ratios(found, imports.POLL)
     return [_goal("CPU to import the poll's handler, against boto3 with two clients", 1.6, cold)]
 
 

@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from infra.source import staged
 from tests.bench import tools
 from tests.bench.measuring import Spread, run
 
@@ -11,7 +12,7 @@ BARE = "bare interpreter"
 BOTO3 = "boto3 with two clients"
 BOTO3_CRT = "boto3 with two clients, awscrt installed beside it"
 POLL = "the poll's handler"
-POLL_COLD = "the poll's handler, its source not yet compiled"
+POLL_UNCOMPILED = "the poll's handler, if its source were not compiled"
 
 _CLIENTS = "{0}('s3'); {0}('secretsmanager')"
 _POLL = """
@@ -24,7 +25,7 @@ _CODE = {
     BOTO3: "import boto3; " + _CLIENTS.format("boto3.client"),
     BOTO3_CRT: "import boto3; " + _CLIENTS.format("boto3.client"),
     POLL: _POLL.format(clients=_CLIENTS.format("wiring.client")),
-    POLL_COLD: _POLL.format(clients=_CLIENTS.format("wiring.client")),
+    POLL_UNCOMPILED: _POLL.format(clients=_CLIENTS.format("wiring.client")),
 }
 _ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -39,18 +40,18 @@ _ENVIRONMENT = {
 
 
 def measure(folder: Path, rounds: int) -> dict[str, Spread]:
-    """CPU milliseconds of each, in turn. A deployed function finds its packages compiled, but not its own source.
+    """CPU milliseconds of each, in turn. A deployed function finds its packages and its own source compiled.
 
     boto3 alone is measured in the environment of the other tools: it imports awscrt wherever that is installed.
     """
     source = folder / "source"
     shutil.copytree(tools.ROOT / "functions", source, ignore=shutil.ignore_patterns("__pycache__"))
-    paths = dict.fromkeys(_CODE, tools.ROOT / "functions") | {POLL_COLD: source}
+    paths = dict.fromkeys(_CODE, staged().folder) | {POLL_UNCOMPILED: source}
     interpreters = dict.fromkeys(_CODE, sys.executable) | {BOTO3: str(tools.tools().python)}
     found: dict[str, list[float]] = {name: [] for name in _CODE}
     for number in range(rounds + 1):
         for name, code in _CODE.items():
-            own = {"PYTHONPATH": str(paths[name]), "PYTHONDONTWRITEBYTECODE": "1" if name == POLL_COLD else ""}
+            own = {"PYTHONPATH": str(paths[name]), "PYTHONDONTWRITEBYTECODE": "1" if name == POLL_UNCOMPILED else ""}
             took = run([interpreters[name], "-c", code], {**_ENVIRONMENT, **own})
             if number:  # the first compiles what the others find compiled
                 found[name].append(took.cpu * 1_000)

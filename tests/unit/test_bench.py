@@ -140,7 +140,7 @@ def test_a_month_is_what_its_formulas_say() -> None:
 
     paid = prices.month(user, cpu_s_per_gb=8)
 
-    assert paid.transitions == pytest.approx(10 * (10 + 60 + 12) * 25e-6)
+    assert paid.transitions == pytest.approx(10 * (10 + 60 + 20) * 25e-6)
     assert paid.downloads == pytest.approx(10 * 1.0 * 40 * 1769 / 1024 * 13.3334e-6)
     assert paid.storage == pytest.approx(10 * 0.023)
     assert paid.total == pytest.approx(sum(vars(paid).values()))
