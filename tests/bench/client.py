@@ -1,14 +1,18 @@
 """One download in a fresh interpreter: lands a URL in a bucket and prints what that took, as JSON.
 
-    python -m tests.bench.client [--verify full|length] [--sha256] [--ranges N] URL S3_ENDPOINT [KEY]
+    python -m tests.bench.client [--verify full|length] [--sha256] [--ranges N] [--seconds N --progress FILE]
+        URL S3_ENDPOINT [KEY]
 
 Without `--ranges` the vendor is not asked for any: the file is buffered part by part, as of a vendor that has none.
+With `--seconds` it stops in time with exit status 3, and FILE holds what the next one goes on with.
 Memory is what the process grew by after everything was imported and the client made.
 """
 
 import argparse
 import json
+import math
 import os
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,11 +20,15 @@ from urllib.parse import urlsplit
 from haul import wiring
 from haul.adapters.landing import S3Landing
 from haul.models.export import Column, Dataset, RemoteFile
-from haul.ports import DownloadSource
+from haul.models.landed import Progress
+from haul.ports import DownloadSource, OutOfTimeError
 from haul.transfer import land_file
 
 COLUMNS = ("year", "flight", "tailnum", "origin", "dest", "time_hour", "_DiffAction_")
 _NAME = "flights_part0.csv.gz"
+UNFINISHED = 3
+_RESERVE = 2.0
+"""Seconds that are kept for what has to be done at the end, as a function keeps some."""
 _STANDING = {
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
@@ -54,6 +62,9 @@ def main(asked: argparse.Namespace) -> None:
         verify=asked.verify,
         sha256=asked.sha256,
         ranges=asked.ranges,
+        resume=_kept(asked.progress),
+        on_progress=lambda progress: _keep(asked.progress, progress),
+        time_left=lambda: began + asked.seconds - _RESERVE - time.monotonic(),
     )
 
     print(
@@ -70,11 +81,24 @@ def main(asked: argparse.Namespace) -> None:
     )
 
 
+def _kept(place: Path | None) -> Progress | None:
+    return Progress.model_validate_json(place.read_text()) if place and place.exists() else None
+
+
+def _keep(place: Path | None, progress: Progress | None) -> None:
+    if place and progress:
+        place.write_text(progress.to_json())
+    elif place:
+        place.unlink(missing_ok=True)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--verify", choices=["full", "length"], default="length")
     parser.add_argument("--sha256", action="store_true")
     parser.add_argument("--ranges", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=math.inf)
+    parser.add_argument("--progress", type=Path)
     parser.add_argument("url")
     parser.add_argument("endpoint")
     parser.add_argument("key", nargs="?", default=f"raw/{_NAME}")
@@ -82,4 +106,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main(_arguments())
+    try:
+        main(_arguments())
+    except OutOfTimeError:
+        sys.exit(UNFINISHED)
