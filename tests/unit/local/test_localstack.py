@@ -111,9 +111,10 @@ def family(pid: int) -> set[int]:
 def listening(pids: set[int]) -> set[str]:
     """The addresses that these processes listen on, of both families, as `ss -ltn` has them."""
     inodes = set()
-    for pid in pids:
+    for fd in (fd for pid in pids for fd in Path("/proc").glob(f"{pid}/fd/*")):
+        # Each by itself: one that is closed at this moment says nothing about the others.
         with suppress(OSError):
-            inodes |= {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+            inodes.add(str(fd.readlink()))
     addresses = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
