@@ -1,17 +1,16 @@
 """Violence against the functions' processes: found below LocalStack, then killed or held still, by their ids."""
 
 import os
-import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local.localstack import LocalStack
 from infra.local.stack import Stack
 from infra.local.vendors.simulator import VendorSimulator
+from tests.processes import below, open_files, read
 
 _ESTABLISHED = "01"
 
@@ -46,43 +45,15 @@ def warm_up(stack: Stack, module: str) -> None:
 
 def processes_of(localstack: LocalStack, function: str) -> list[int]:
     wanted = f"AWS_LAMBDA_FUNCTION_NAME={function}".encode()
-    return [pid for pid in _below(localstack.pid) if wanted in _read(f"/proc/{pid}/environ").split(b"\0")]
-
-
-def _below(ancestor: int) -> list[int]:
-    """Every process that descends from `ancestor`."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        # The program's name, in parentheses, may hold anything; state and parent come after it.
-        fields = _read(stat).rpartition(b")")[2].split()
-        if fields:
-            parents[int(stat.parent.name)] = int(fields[1])
-    found, new = [ancestor], [ancestor]
-    while new:
-        new = [pid for pid, parent in parents.items() if parent in new]
-        found += new
-    return found[1:]
+    return [pid for pid in below(localstack.pid) if wanted in read(f"/proc/{pid}/environ").split(b"\0")]
 
 
 def _is_connected(pid: int, port: int) -> bool:
-    sockets = set()
-    for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
-        with suppress(OSError):
-            if found := re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink())):
-                sockets.add(found[1])
-    return not sockets.isdisjoint(_sockets_to(port))
+    return not open_files(pid).isdisjoint(_sockets_to(port))
 
 
 def _sockets_to(port: int) -> set[str]:
-    """The inodes of the established connections to a port of this machine."""
+    """The sockets of the established connections to a port of this machine, named as descriptors name them."""
     remote = f":{port:04X}"
-    rows = (line.split() for line in _read("/proc/net/tcp").decode().splitlines()[1:])
-    return {row[9] for row in rows if row[2].endswith(remote) and row[3] == _ESTABLISHED}
-
-
-def _read(path: str | Path) -> bytes:
-    """A file of a process, which may have ended."""
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        return b""
+    rows = (line.split() for line in read("/proc/net/tcp").decode().splitlines()[1:])
+    return {f"socket:[{row[9]}]" for row in rows if row[2].endswith(remote) and row[3] == _ESTABLISHED}

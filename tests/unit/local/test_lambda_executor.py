@@ -19,6 +19,7 @@ from infra.local.localstack import ROOT
 from infra.local.plugins.haul_localstack.lambda_executor.environment import Environment, Result
 from infra.local.plugins.haul_localstack.lambda_executor.layers import Layers
 from infra.local.plugins.haul_localstack.lambda_executor.sandbox import Function
+from tests.processes import wait_until_gone
 
 PYTHON = str(ROOT / ".venv-lambda" / "bin" / "python")
 PLUGINS = ROOT / "infra" / "local" / "plugins"
@@ -69,14 +70,6 @@ def answer(result: Result) -> Any:
 
 def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def wait_until_gone(pid: int) -> None:
-    """Wait for the end of a process that is not our child."""
-    give_up = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]:
-        assert time.monotonic() < give_up, f"{pid} still runs"
-        time.sleep(0.01)
 
 
 def test_a_function_inherits_nothing_but_the_path(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

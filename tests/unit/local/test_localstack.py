@@ -26,6 +26,7 @@ from infra.local import localstack as module
 from infra.local.deploy import DeployError, deploy
 from infra.local.localstack import ROOT, LocalStack, LocalStackError
 from infra.local.schedules import ScheduleError, fire
+from tests.processes import below, is_running, open_files, wait_until_gone
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -96,39 +97,16 @@ def invoke(functions: "LambdaClient", name: str, event: object = None) -> tuple[
     return json.loads(said["Payload"].read()), said.get("FunctionError")
 
 
-def family(pid: int) -> set[int]:
-    """A process and all below it."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    members = {pid}
-    while more := {child for child, parent in parents.items() if parent in members} - members:
-        members |= more
-    return members
-
-
 def listening(pids: set[int]) -> set[str]:
     """The addresses that these processes listen on, of both families, as `ss -ltn` has them."""
-    inodes = set()
-    for fd in (fd for pid in pids for fd in Path("/proc").glob(f"{pid}/fd/*")):
-        # Each by itself: one that is closed at this moment says nothing about the others.
-        with suppress(OSError):
-            inodes.add(str(fd.readlink()))
+    sockets = {name for pid in pids for name in open_files(pid)}
     addresses = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
                 addresses.add(fields[1].partition(":")[0])
     return addresses
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]
-    except OSError:
-        return False
 
 
 def wait_until(happened: Callable[[], bool], *, seconds: float = 20) -> None:
@@ -141,7 +119,7 @@ def wait_until(happened: Callable[[], bool], *, seconds: float = 20) -> None:
 def test_only_this_machine_can_reach_it(localstack: LocalStack, functions: "LambdaClient") -> None:
     invoke(functions, make_function(functions, "def handler(event, context): return 1"))
 
-    processes = family(localstack.pid)
+    processes = {localstack.pid} | below(localstack.pid)
 
     assert len(processes) > 1
     assert listening(processes) == {"0100007F"}  # 127.0.0.1, as the kernel writes it
@@ -153,7 +131,8 @@ def test_a_second_one_runs_beside_it_and_leaves_nothing_behind(localstack: Local
     functions = boto3.client("lambda", endpoint_url=second.endpoint_url)
     assert invoke(functions, make_function(functions, "def handler(event, context): return 'hello'")) == ("hello", None)
     functions.close()
-    processes, folder, port = family(second.pid), second.folder, int(second.endpoint_url.rpartition(":")[2])
+    processes = {second.pid} | below(second.pid)
+    folder, port = second.folder, int(second.endpoint_url.rpartition(":")[2])
     assert second.endpoint_url != localstack.endpoint_url
 
     second.stop()
@@ -179,7 +158,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
 
         process.send_signal(signal.SIGKILL)
 
-    wait_until(lambda: not is_running(int(pid)))
+    wait_until_gone(int(pid))
     assert not Path(folder).exists()
 
 

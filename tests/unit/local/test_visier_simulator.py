@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import pytest
 
 from infra.local.vendors.simulator import AdminError
 from infra.local.vendors.visier import VisierSimulator
+from tests.processes import wait_until_gone
 
 API = "/v1alpha/data/data-version-exports"
 ROOT = Path(__file__).parents[3]
@@ -1161,19 +1161,7 @@ def test_the_command_ends_with_its_parent_if_asked() -> None:
         parent.kill()
         parent.stdout.read()  # ends when the child, the pipe's last writer, has ended
 
-    with pytest.raises(ProcessLookupError):
-        _wait_until_gone(child)
-
-
-def _wait_until_gone(pid: int) -> None:
-    """Raise ProcessLookupError as soon as there is no such process; a zombie without a parent to reap it is gone."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat")
-        if state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z":
-            raise ProcessLookupError(pid)
-        time.sleep(0.01)
+    wait_until_gone(child)
 
 
 @pytest.mark.parametrize(
