@@ -347,7 +347,8 @@ def _sum(values: Sequence[int | None]) -> int | None:
 _TRANSITION_USD = 25e-6
 _GB_SECOND_USD = 13.3334e-6
 _S3_WRITE_USD = 5e-6
-_PART_BYTES = 8 * 1024 * 1024
+_PART_BYTES = 32 << 20
+"""Of most vendors; where ranges are honoured parts are twice as large, and of an unknown length half."""
 _DOWNLOAD_GB = 1.769 / 1.024
 _SMALL_GB = 0.5
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from haul.transfer.ranges import STREAMED_PART_BYTES
+from haul.transfer.mover import STREAMED_PART_BYTES
 from tests.bench import servers, tools
 
 _OTHERS = Path(__file__).parent / "others.py"
