@@ -197,11 +197,9 @@ def landed_files(export: Export, ledger: Ledger, landing: Landing) -> tuple[Cont
             raise IncompleteDownloadError(f"{file.vendor_name} was planned, but nothing is known of its download")
         if record.error and record.state is FileState.FAILED:
             kind = by_name(record.error.name) or PermanentError
-            raise kind(f"{record.error.message}, {_times(record.tries)}")
+            raise kind(f"{record.error.message}{_times(record.tries)}")
         if record.landed is None or record.state is not FileState.LANDED:
-            raise IncompleteDownloadError(
-                f"the download of {file.vendor_name} stopped half-way, {_times(record.tries)}"
-            )
+            raise IncompleteDownloadError(f"the download of {file.vendor_name} stopped half-way{_times(record.tries)}")
         found.append(record)
     _compare_rows(contents, found)
     return contents, found
@@ -214,7 +212,10 @@ def _compare_rows(contents: Contents, files: Sequence[FileRecord]) -> None:
 
 
 def _times(tries: int) -> str:
-    return {1: "once", 2: "twice", 3: "three times", 4: "four times"}.get(tries, f"{tries} times")
+    """How often a file was tried, as the end of a sentence; a single try goes without saying."""
+    if tries <= 1:
+        return ""
+    return ", " + {2: "twice", 3: "three times", 4: "four times"}.get(tries, f"{tries} times")
 
 
 def schema_fingerprint(dataset: Dataset) -> str:

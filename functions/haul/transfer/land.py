@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from haul import keys
@@ -20,7 +20,7 @@ from haul.models.export import Dataset, RemoteFile
 from haul.models.landed import Checksum, LandedFile, Progress
 from haul.ports import DownloadSource, Landing, OutOfTimeError, Part
 from haul.transfer.links import Network
-from haul.transfer.mover import HELD_PART_BYTES, STREAMED_PART_BYTES, Layout, Mover, Pacing
+from haul.transfer.mover import HELD_PART_BYTES, SMALLEST_PART_BYTES, STREAMED_PART_BYTES, Layout, Mover, Pacing
 from haul.transfer.sending import Persistence
 from haul.transfer.source import Body, Door, NotRangedError, Patience, Version
 from haul.transfer.upload import PART_BYTES, Upload, combined
@@ -65,6 +65,11 @@ class Tuning:
     persistence: Persistence = field(default_factory=Persistence)
     patience: Patience = field(default_factory=Patience)
     network: Network = field(default_factory=Network)
+
+    @property
+    def fine(self) -> "Tuning":
+        """With parts so small that an invocation brings some of them, be the vendor ever so slow."""
+        return replace(self, held_part_bytes=SMALLEST_PART_BYTES, streamed_part_bytes=SMALLEST_PART_BYTES)
 
 
 def land_file(
@@ -346,8 +351,14 @@ class _LandingOfFile:
             return None
         layout = Layout(progress.bytes, progress.part_bytes)
         version = Version(progress.bytes, progress.validator)
+        kept = layout.kept(parts)
+        if not kept and layout.is_coarse:
+            # An invocation came to its end within the first part: of smaller ones it would have had some.
+            self._abort(progress)
+            self.tuning = self.tuning.fine
+            return None
         try:
-            return self._move(progress, layout, version, have=layout.kept(parts))
+            return self._move(progress, layout, version, have=kept)
         except NotRangedError:
             self.may_range = False
             self.on_restart()

@@ -23,7 +23,7 @@ from haul.transfer.upload import MAX_PARTS
 
 STREAMED_PART_BYTES = 64 << 20
 HELD_PART_BYTES = 32 << 20
-_SMALLEST = 5 << 20
+SMALLEST_PART_BYTES = 5 << 20
 """S3 takes no smaller part, but for the last."""
 _ROUND = 1 << 20
 _PARTS_PER_CONNECTION = 4
@@ -39,7 +39,7 @@ class Layout:
     @classmethod
     def of(cls, size: int, connections: int = 1, part_bytes: int = STREAMED_PART_BYTES) -> "Layout":
         """Lay a file out so that 10,000 parts suffice, and so that several connections all have something to do."""
-        smallest = min(part_bytes, _SMALLEST)
+        smallest = min(part_bytes, SMALLEST_PART_BYTES)
         if connections > 1:
             part_bytes = min(part_bytes, max(smallest, -(-size // (_PARTS_PER_CONNECTION * connections))))
         needed = -(-size // MAX_PARTS)
@@ -48,6 +48,11 @@ class Layout:
     @property
     def count(self) -> int:
         return -(-self.size // self.part_bytes)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the file could be laid out in smaller parts."""
+        return self.count < Layout.of(self.size, part_bytes=SMALLEST_PART_BYTES).count
 
     def start(self, number: int) -> int:
         return (number - 1) * self.part_bytes
