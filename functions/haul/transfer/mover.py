@@ -146,6 +146,10 @@ class Mover:
         return self._moved > 0
 
     @property
+    def is_ranged(self) -> bool:
+        return self._version is not None
+
+    @property
     def saw_all(self) -> bool:
         return self._see is not None and self.seen == self.layout.size
 
@@ -253,14 +257,17 @@ class _Connection:
         self._began = time.monotonic()
         self._brought = 0
         self._alone = is_first and mover.pacing.connections > 1
-        self._last_seconds = 0.0
+        self._seconds_per_byte = 0.0
 
     def run(self) -> None:
-        while (number := self._mover.next(self)) is not None:
-            self._mover.require_time(self._last_seconds)
+        mover = self._mover
+        while (number := mover.next(self)) is not None:
+            length = mover.layout.length(number)
+            # What can be fetched again is not begun where it will not come to its end.
+            mover.require_time(self._seconds_per_byte * length if mover.is_ranged else 0.0)
             began = time.monotonic()
-            self._mover.landed(self._moved(number))
-            self._last_seconds = time.monotonic() - began
+            mover.landed(self._moved(number))
+            self._seconds_per_byte = (time.monotonic() - began) / length
 
     def close(self) -> None:
         self._reader.close()
