@@ -354,9 +354,7 @@ def after_cancelling[W: Work](work: W, record: JobRecord, ledger: Ledger) -> W |
     current = ledger.change_job(
         record,
         lambda current: (
-            current.model_copy(
-                update={"phase": JobPhase.ENDED, "job_id": None, "cancelling": False, "why_ended": "cancelled by Haul"}
-            )
+            current.model_copy(update={"phase": JobPhase.ENDED, "job_id": None, "why_ended": "cancelled by Haul"})
             if current.owner == me(work) and current.job_id == cancelled
             else None
         ),

@@ -1,13 +1,17 @@
 """Cancelling a job while others come to wait for it: nobody is left with a job that was cancelled under his feet."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
 
 from haul.models.event import Outcome
 from haul.models.work import Job
+from tests.fakes.memory_store import Fault
 from tests.fakes.vendor import LISTS_RUNNING_AND_CANCELS
 from tests.fakes.world import Run, World, fake_vendor
+
+FAULTS: tuple[Fault, ...] = ("kill-before", "kill-after", "lost-request", "lost-reply", "conflict")
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +78,20 @@ def test_a_job_that_another_run_came_to_wait_for_just_before_is_not_cancelled() 
 
     assert world.outcomes("archive") == [Outcome.SUCCEEDED]
     assert not world.vendor.cancelled
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("at", range(4))
+def test_going_on_after_a_cancelled_job_stands_being_killed(fault: Fault, at: int) -> None:
+    world = World(capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.run(world.start(), until="check")
+    came = _while_it_is_cancelled(world, lambda: world.run(world.rerun(world.records()[0]), until="check"))
+    world.abort(execution)
+    world.rule(execution)
+    writes = count()
+    world.before_write = lambda _: fault if next(writes) == at else None
+
+    world.run(came[0])
+
+    assert world.outcomes() == [Outcome.SUCCEEDED]
+    assert world.vendor.posts == 2
