@@ -258,8 +258,10 @@ def _call(
 
     What changes something is shown first, and asked about. The exit status says whether all of it was done.
     """
-    from haul.cli.calling import call
+    from haul.cli.calling import call, list_calls
 
+    if operation is None:
+        return list_calls(vendor, out)
     return call(vendor, operation, arguments or [], invocation.deployment(), out, connection=connection, yes=yes)
 
 
