@@ -167,7 +167,7 @@ def test_what_is_no_token_is_not_taken_for_one(adobe: AdobeSimulator, body: str)
     adobe.fault("POST", "/ims/token/v3", body=body, headers={"Content-Type": "application/json"})
 
     with pytest.raises(UnexpectedResponseError):
-        submitted(connect(adobe))
+        AdobeClient(secret_of(adobe)).job("1")
 
 
 def test_the_url_of_the_login_may_be_given_whole(adobe: AdobeSimulator) -> None:

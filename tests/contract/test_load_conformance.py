@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -277,10 +278,11 @@ def test_the_lost_reply_to_a_start_is_not_hidden(vendor: LoadAdapter, connector:
     assert len([call for call in vendor.simulator.log if call.fault]) == 1
 
 
+@pytest.mark.parametrize("fault", [{"drop_reply": True}, {"body": "<!DOCTYPE html><p>Please sign in.</p>"}])
 def test_a_login_that_fails_leaves_no_doubt_about_the_start_it_was_for(
-    vendor: LoadAdapter, connector: LoadConnector
+    vendor: LoadAdapter, connector: LoadConnector, fault: dict[str, Any]
 ) -> None:
-    vendor.simulator.fault("POST", vendor.login, drop_reply=True)
+    vendor.simulator.fault("POST", vendor.login, times=None, **fault)
 
     with pytest.raises(VendorUnavailableError) as lost:
         connector.start(vendor.request, vendor.source, run_id=RUN)

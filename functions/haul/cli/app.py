@@ -21,7 +21,7 @@ type Act = Callable[..., int]
 
 app = typer.Typer(
     name="haul",
-    help="Export jobs of SaaS vendors, landed in S3.",
+    help="Export and load jobs of SaaS vendors, by way of S3.",
     epilog="Exit status: 0 good, 1 failed, 2 usage, 3 nothing new, 4 partial, 5 refused (quota).",
     no_args_is_help=True,
     add_completion=False,
@@ -157,7 +157,7 @@ def _run(
     reason: _Reason = None,
     watch: _Watch = False,
 ) -> int:
-    """Start an export now.
+    """Start a run now.
 
     What is wrong with it is said before anything is started.
     """
@@ -258,8 +258,10 @@ def _call(
 
     What changes something is shown first, and asked about. The exit status says whether all of it was done.
     """
-    from haul.cli.calling import call
+    from haul.cli.calling import call, list_calls
 
+    if operation is None:
+        return list_calls(vendor, out)
     return call(vendor, operation, arguments or [], invocation.deployment(), out, connection=connection, yes=yes)
 
 

@@ -20,9 +20,15 @@ _WIDEST = 60
 _EXITS = {Outcome.PARTIAL: Exit.PARTIAL, Outcome.FAILED: Exit.FAILED}
 
 
+def list_calls(vendor: str, out: Output) -> Exit:
+    """List the calls that there are, which needs no deployment."""
+    _list(vendors.operations(vendor), out)
+    return Exit.GOOD
+
+
 def call(
     vendor: str,
-    operation: str | None,
+    operation: str,
     arguments: Sequence[str],
     deployment: Deployment,
     out: Output,
@@ -30,11 +36,8 @@ def call(
     connection: str | None,
     yes: bool,
 ) -> Exit:
-    """Make one call and show the answer, or list the calls that there are."""
+    """Make one call and show the answer."""
     kinds = vendors.operations(vendor)
-    if operation is None:
-        _list(kinds, out)
-        return Exit.GOOD
     if operation not in kinds:
         hint = f"There are: {', '.join(kinds)}"
         raise CommandError(f"{vendor} has no operation {operation}", exit_code=Exit.USAGE, hint=hint)

@@ -1,4 +1,7 @@
-"""Two kinds of document: what people write is strict, what Haul writes may gain fields."""
+"""Two kinds of document: what people write is strict, what Haul writes may gain fields.
+
+Neither shows what it holds in an error of pydantic's own: where one escapes, its text stands in a log and in a notice.
+"""
 
 import difflib
 import hashlib
@@ -83,13 +86,13 @@ type Instant = Annotated[
 class Written(BaseModel):
     """A document that people write: an unknown field is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Document(BaseModel):
     """A document that Haul writes: readers ignore fields they do not know."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     def to_json(self) -> str:
         """One line, as it is stored."""

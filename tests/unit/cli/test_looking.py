@@ -93,7 +93,7 @@ def test_a_connection_that_no_pipeline_uses_wants_its_vendor(haul: Haul) -> None
 
 
 def test_a_vendors_operations_are_listed(haul: Haul) -> None:
-    result = haul("call", "visier")
+    result = haul("call", "visier", env=None)
 
     assert result.exit_code == 0
     assert "list-data-versions" in result.stdout
