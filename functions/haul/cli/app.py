@@ -252,6 +252,10 @@ def _call(
     connection: Annotated[
         str | None, typer.Option(metavar="NAME", help="Without one, the one that pipelines use.", show_default=False)
     ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Act as this pipeline does: its connection, its tenant.", show_default=False),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before something is changed.")] = False,
 ) -> int:
     """Make one of a vendor's own calls.
@@ -260,7 +264,8 @@ def _call(
     """
     from haul.cli.calling import call
 
-    return call(vendor, operation, arguments or [], invocation.deployment(), out, connection=connection, yes=yes)
+    deployment = invocation.deployment()
+    return call(vendor, operation, arguments or [], deployment, out, connection=connection, pipeline=pipeline, yes=yes)
 
 
 @_command(_secret, "set")
