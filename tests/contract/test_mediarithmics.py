@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from haul import connectors, exports
+from haul import attempts, connectors, exports
 from haul.connectors.mediarithmics.client import MediarithmicsClient
 from haul.connectors.mediarithmics.connector import MediarithmicsConnector
 from haul.errors import (
@@ -27,6 +27,7 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
+from haul.exports import ExportFlow
 from haul.ledger import Ledger
 from haul.models.event import Outcome
 from haul.models.export import Contents, Export
@@ -1092,23 +1093,21 @@ class Flow:
             "options": options,
         }
         execution = Execution(f"arn:{trigger}", self.now)
-        return exports.schedule(
-            event, execution, ledger=Ledger(self.store), connect=self.connect, site=SITE, now=self.now
-        )
+        return attempts.begin(event, execution, self._decisions(), now=self.now)
 
     def run(self, trigger: str, **options: Any) -> Export:
         export = self.start(trigger, **options)
         while export.outcome is None and export.status in {JobStatus.RUNNING, JobStatus.UNKNOWN}:
             self.pass_time(export.wait_seconds)
-            connector = self.connect(export.vendor, export.connection, export.options)
-            ledger = Ledger(self.store)
-            export = exports.check(
-                export, ledger=ledger, connector=connector, landing=self.landing, site=SITE, now=self.now
-            )
+            flow = self._decisions()
+            export = attempts.check(export, flow.connect(export), flow, landing=self.landing, now=self.now)
         if export.outcome is None:
             connector = self.connect(export.vendor, export.connection, export.options)
             export = exports.plan(export, ledger=Ledger(self.store), connector=connector, landing=self.landing)
         return export
+
+    def _decisions(self) -> ExportFlow:
+        return ExportFlow(Ledger(self.store), SITE, connect=self.connect)
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
