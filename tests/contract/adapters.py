@@ -3,11 +3,15 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from haul import connectors
-from haul.ports import Connector
+from haul.models.work import Job
+from haul.ports import Connector, JobReport
 from tests.fakes.simulated import secret_at
+
+RUN = "20261122T050003Z-7c1f9a"
 
 
 class Simulated(ABC):
@@ -41,6 +45,22 @@ class Simulated(ABC):
         self.simulator.start()
         self.secret = secret_at(self.simulator.url, self.vendor, **{**self.credentials, **self.fields})
 
+    @abstractmethod
+    def connect(self) -> Any:
+        """The connector, with the options that nothing is said about."""
+
+    @abstractmethod
+    def submit(self, connector: Any) -> Job:
+        """Have the vendor make a job of `request`."""
+
+    @abstractmethod
+    def look(self, connector: Any, job: Job) -> JobReport:
+        """Ask where the job stands."""
+
+    def now(self) -> datetime:
+        """What time it is at the vendor."""
+        return datetime.fromtimestamp(self.simulator._clock.now(), UTC)
+
     def rotate(self) -> Mapping[str, str]:
         """Change a credential at the vendor, and nowhere else: the secret's fields that are new."""
         name, value = next(iter(self.credentials.items()))
@@ -70,6 +90,12 @@ class Adapter(Simulated):
 
     def connect(self) -> Connector:
         return connectors.connect(self.vendor, self.secret, {})
+
+    def submit(self, connector: Connector) -> Job:
+        return Job(id=connector.schedule(self.request, run_id=RUN))
+
+    def look(self, connector: Connector, job: Job) -> JobReport:
+        return connector.status(job)
 
 
 class SimulatedVisier(Simulated):

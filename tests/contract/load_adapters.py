@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from haul import connectors
-from haul.ports import LoadConnector, Source
-from tests.contract.adapters import Simulated, SimulatedLiquid, SimulatedVisier
+from haul.models.work import Job
+from haul.ports import LoadConnector, LoadReport, Source
+from tests.contract.adapters import RUN, Simulated, SimulatedLiquid, SimulatedVisier
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,14 @@ class LoadAdapter(Simulated):
     action: ClassVar[str]
     source: ClassVar[Source | None] = None
 
-    def connect(self, options: Mapping[str, Any] | None = None) -> LoadConnector:
-        return connectors.connect_load(self.vendor, self.action, self.secret, options or {})
+    def connect(self) -> LoadConnector:
+        return connectors.connect_load(self.vendor, self.action, self.secret, {})
+
+    def submit(self, connector: LoadConnector) -> Job:
+        return Job(id=connector.start(self.request, self.source, run_id=RUN), submitted_at=self.now())
+
+    def look(self, connector: LoadConnector, job: Job) -> LoadReport:
+        return connector.status(job, self.request)
 
 
 class _Visier(SimulatedVisier, LoadAdapter):

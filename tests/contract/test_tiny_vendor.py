@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tests.contract import test_conformance
+from tests.contract import test_conformance, test_every_connector
 from tests.contract.adapters import Adapter
 from tests.fakes.tiny_vendor import registered
 
@@ -32,12 +32,13 @@ def vendor() -> Iterator[Adapter]:
         adapter.simulator.stop()
 
 
-connector, job = test_conformance.connector, test_conformance.job
+connector, job = test_every_connector.connector, test_every_connector.job
 
 globals().update(
     {
         name: test
-        for name, test in vars(test_conformance).items()
+        for module in (test_every_connector, test_conformance)
+        for name, test in vars(module).items()
         if name.startswith("test_") and {"vendor", "connector"} & inspect.signature(test).parameters.keys()
     }
 )
