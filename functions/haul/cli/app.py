@@ -252,6 +252,10 @@ def _call(
     connection: Annotated[
         str | None, typer.Option(metavar="NAME", help="Without one, the one that pipelines use.", show_default=False)
     ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Act as this pipeline does: its connection, its tenant.", show_default=False),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before something is changed.")] = False,
 ) -> int:
     """Make one of a vendor's own calls.
@@ -262,7 +266,8 @@ def _call(
 
     if operation is None:
         return list_calls(vendor, out)
-    return call(vendor, operation, arguments or [], invocation.deployment(), out, connection=connection, yes=yes)
+    deployment = invocation.deployment()
+    return call(vendor, operation, arguments or [], deployment, out, connection=connection, pipeline=pipeline, yes=yes)
 
 
 @_command(_secret, "set")

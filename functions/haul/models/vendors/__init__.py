@@ -143,15 +143,21 @@ def action_of(event: Event) -> Action:
 
 def kind_of(event: Mapping[str, Any]) -> Literal["export", "load"]:
     """Whose flow an event is; one that does not name a known action is the export flow's to refuse."""
-    vendor, action = event.get("vendor"), event.get("action")
-    known = actions(vendor) if isinstance(vendor, str) and vendor in names() else {}
-    return known[action].kind if action in known else "export"
+    action = _known_action(event)
+    return action.kind if action else "export"
 
 
 def options_of_account(event: Mapping[str, Any]) -> dict[str, Any]:
     """Those options of an event by which its connector reads for the same account; an export's understands all."""
     options: dict[str, Any] = event.get("options", {})
-    return options if kind_of(event) == "export" else {k: v for k, v in options.items() if k == "target_tenant"}
+    action = _known_action(event)
+    exports = action is not None and action.kind == "export"
+    return options if exports else {name: value for name, value in options.items() if name == "target_tenant"}
+
+
+def _known_action(event: Mapping[str, Any]) -> Action | None:
+    vendor, action = event.get("vendor"), event.get("action", "")
+    return actions(vendor).get(action) if isinstance(vendor, str) and vendor in names() else None
 
 
 def checked(event: Event, *, at: str = "") -> Event:
