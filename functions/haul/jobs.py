@@ -135,7 +135,8 @@ def _step[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, *, site: Site, no
         return _make(work, vendor, ledger, None, None, site=site, now=now)
     record, etag = found
     if record.phase is JobPhase.ENDED:
-        if record.owner == me(work) and record.attempt == work.attempt and record.job_id and not record.cancelling:
+        ended_itself = record.job_id and record.job_id != record.cancelling
+        if record.owner == me(work) and record.attempt == work.attempt and ended_itself:
             raise ExportFailedError(f"job {record.job_id} of this attempt ended: {record.why_ended}")
         return _make(work, vendor, ledger, record, etag, site=site, now=now)
     if record.owner != me(work):
@@ -202,6 +203,7 @@ def _make[W: Work](
         intent_at=now,
         submissions=submissions,
         by_owner=record.by_owner if record and record.owner == me(work) else 0,
+        cancelling=record.cancelling if record else None,
         revision=record.revision if record else 0,
     )
     reuse = work.options.get("reuse_available_export", True) and not work.resubmit
@@ -300,19 +302,19 @@ def cancel[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecor
     marked = ledger.change_job(
         record,
         lambda current: (
-            current.model_copy(update={"cancelling": True})
+            current.model_copy(update={"cancelling": job.id})
             if current.job_id == job.id and _may_cancel(work, current, ledger)
             else None
         ),
     )
-    if marked.job_id != job.id or not marked.cancelling or not _may_cancel(work, marked, ledger):
+    if marked.job_id != job.id or marked.cancelling != job.id or not _may_cancel(work, marked, ledger):
         return
     try:
         vendor.connector.cancel(job)
     except PermanentError:
         ledger.change_job(
             marked,
-            lambda current: current.model_copy(update={"cancelling": False}) if current.job_id == job.id else None,
+            lambda current: current.model_copy(update={"cancelling": None}) if current.job_id == job.id else None,
         )
         return
     if _after_all(work, vendor, job) in {JobStatus.CANCELLED, JobStatus.FAILED}:
@@ -344,23 +346,22 @@ def stands(report: JobReport) -> JobStatus:
 
 
 def after_cancelling[W: Work](work: W, record: JobRecord, ledger: Ledger) -> W | None:
-    """Go on without a job that an attempt before had asked to be cancelled; None where this is not one.
+    """Go on without a job that Haul had asked to be cancelled, whoever waits for it; None where this is not one.
 
-    The record loses the job, so that the next look at it submits.
+    The record loses the job, so that the next look at it submits; or it has a new one already, which that look finds.
     """
-    if not record.cancelling or record.owner != me(work):
-        return None
     cancelled = work.job.id
-    current = ledger.change_job(
+    if cancelled is None or record.cancelling != cancelled:
+        return None
+    ledger.change_job(
         record,
         lambda current: (
             current.model_copy(update={"phase": JobPhase.ENDED, "job_id": None, "why_ended": "cancelled by Haul"})
-            if current.owner == me(work) and current.job_id == cancelled
+            if current.job_id == cancelled
             else None
         ),
     )
-    freed = current.phase is JobPhase.ENDED and current.job_id is None
-    return work.model_copy(update={"job": Job(), "status": JobStatus.RUNNING}) if freed else None
+    return work.model_copy(update={"job": Job(), "status": JobStatus.RUNNING})
 
 
 def _withdraw(ledger: Ledger, intent: JobRecord, error: Exception) -> None:

@@ -95,3 +95,41 @@ def test_going_on_after_a_cancelled_job_stands_being_killed(fault: Fault, at: in
 
     assert world.outcomes() == [Outcome.SUCCEEDED]
     assert world.vendor.posts == 2
+
+
+@pytest.mark.parametrize("first", ["people", "archive"])
+def test_a_run_that_shares_a_job_which_is_being_cancelled_goes_on_with_another(first: str) -> None:
+    """A rerun takes the job up, a run of another pipeline shares it, and then the vendor hears that it is to end."""
+    world = World(capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.run(world.start(), until="check")
+    came: dict[str, Run] = {}
+
+    def both() -> Run:
+        came["people"] = world.run(world.rerun(world.records()[0]), until="check")
+        came["archive"] = world.run(world.start("archive"), until="check")
+        return came["archive"]
+
+    _while_it_is_cancelled(world, both)
+    world.abort(execution)
+
+    world.rule(execution)
+    for pipeline in sorted(came, key=lambda each: each != first):
+        world.run(came[pipeline])
+
+    assert world.outcomes("people") == world.outcomes("archive") == [Outcome.SUCCEEDED]
+    assert not world.vendor.live()
+
+
+def test_a_job_that_another_run_replaced_after_it_was_cancelled_does_not_fail_who_waited_for_it() -> None:
+    world = World(capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.run(world.start(), until="check")
+    came = _while_it_is_cancelled(world, lambda: world.run(world.rerun(world.records()[0]), until="check"))
+    world.abort(execution)
+    world.rule(execution)
+
+    other = world.run(world.start("archive"), until="check")
+    world.run(came[0])
+    world.run(other)
+
+    assert world.outcomes("people") == world.outcomes("archive") == [Outcome.SUCCEEDED]
+    assert world.vendor.posts == 2

@@ -108,8 +108,9 @@ class JobRecord(LedgerDocument):
 
     What Check learned of a finished job (`counts`, `partial`) is kept for those who only take it up.
     `submissions` counts all that were made for the fingerprint, `by_owner` those of the owner's run.
-    `cancelling` says that an owner asks for its end, which may not have come yet; `shared_by_owner` that the
-    owner waited for it while another run owned it, so that it is not too old for it.
+    `cancelling` is the job whose end an owner asked for last: this one, whose end may not have come yet, or one before
+    it, which others may still wait for. `shared_by_owner` says that the owner waited for the job while another run
+    owned it, so that it is not too old for it.
     `owner` is `<pipeline>/<run_id>`, as is each of `shared_with`; `attempt` is the owner's that submitted or adopted.
     """
 
@@ -128,7 +129,7 @@ class JobRecord(LedgerDocument):
     submitted_at: Instant | None = None
     result_expires_at: Instant | None = None
     adopted: bool = False
-    cancelling: bool = False
+    cancelling: str | None = None
     shared_by_owner: bool = False
     counts: dict[str, int] = {}
     partial: str | None = None
