@@ -28,7 +28,7 @@ from haul.ports import Connector, DownloadSource, Found, Known
 from infra.local.vendors.adobe import AdobeSimulator
 from tests.fakes.clock import Clock
 from tests.fakes.secret import FakeSecret
-from tests.fakes.simulated import fetch, secret_at, simulators
+from tests.fakes.simulated import fetch, paced, secret_at, simulators
 
 FIRST, SECOND = "52c26d0d-45f2-47a2-ab30-ed06abc981ff", "4edc8488-2c35-4f6d-b4c6-9075c68d2df4"
 DATASET = "5b7c86968f7b6501e21ba9df"
@@ -861,6 +861,20 @@ def test_a_part_opened_again_has_fresh_credentials(simulate: Simulate) -> None:
     assert statuses == [200, 401, 200]
     assert adobe.calls("POST", "/ims/token/v3") == 2
     assert adobe.calls("HEAD") == 2
+
+
+def test_a_slow_download_comes_whole_at_its_pace(adobe: AdobeSimulator) -> None:
+    connector = connect(adobe)
+    job = finished(connector)
+    [file, *_] = connector.contents(job, TOGETHER).files
+    source = connector.open(file, job)
+    _, quick = fetch(source)
+    adobe.scenario("slow-download")
+
+    body, seconds = paced(adobe, source)
+
+    assert body == quick
+    assert seconds == pytest.approx(len(body) / 20_000)
 
 
 def test_every_file_can_be_read_in_ranges(adobe: AdobeSimulator) -> None:

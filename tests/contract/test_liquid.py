@@ -12,6 +12,7 @@ import pytest
 from haul import connectors
 from haul.connectors.liquid.client import LiquidClient
 from haul.errors import (
+    CorruptFileError,
     CredentialsRefusedError,
     EmptyResultError,
     ErrorPageError,
@@ -40,7 +41,7 @@ from infra.local.vendors.server import Bytes, LocalServer, Reply, Request
 from tests.fakes.clock import Clock, wait_until
 from tests.fakes.landing import FakeLanding
 from tests.fakes.secret import FakeSecret
-from tests.fakes.simulated import fetch, secret_at, simulators
+from tests.fakes.simulated import fetch, paced, secret_at, simulators
 from tests.fakes.world import World
 
 JSON = {"jobName": "nightly", "itemType": "Attendee", "contentType": "application/json"}
@@ -937,6 +938,7 @@ def test_csv_lands_row_by_row_as_it_is_served(simulate: Simulate, scenario: str)
     ("scenario", "error"),
     [
         ("truncated-body", TruncatedFileError),
+        ("truncated-cleanly", CorruptFileError),
         ("no-content-length", TruncatedFileError),
         ("error-page", ErrorPageError),
         ("expired", ResultExpiredError),
@@ -951,6 +953,18 @@ def test_what_is_not_the_whole_file_does_not_land(simulate: Simulate, scenario: 
         land(connector, job, contents, landing)
 
     assert landing.read("raw/x.csv") is None
+
+
+def test_a_slow_download_comes_whole_at_its_pace(liquid: LiquidSimulator) -> None:
+    connector = connect(liquid)
+    job, contents = exported(connector, CSV)
+    [file] = contents.files
+    liquid.scenario("slow-download")
+
+    body, seconds = paced(liquid, connector.open(file, job))
+
+    assert hashlib.sha256(body).hexdigest() == liquid.truth(job.id or "")[file.vendor_name].sha256
+    assert seconds == pytest.approx(len(body) / 100_000)
 
 
 def land(connector: Connector, job: Job, contents: Contents, landing: FakeLanding) -> LandedFile:

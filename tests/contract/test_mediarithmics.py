@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,11 +33,12 @@ from haul.models.vendors.mediarithmics import QueryExportOptions
 from haul.models.work import Job, JobStatus
 from haul.ports import Connector, Execution, Known, Site
 from infra.local.vendors.mediarithmics import MediarithmicsSimulator
+from tests.fakes.caller import Caller
 from tests.fakes.clock import Clock, wait_until
 from tests.fakes.landing import FakeLanding
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.secret import FakeSecret
-from tests.fakes.simulated import fetch, secret_at, simulators
+from tests.fakes.simulated import fetch, paced, secret_at, simulators
 
 OTQL = 'SELECT { emails { id } } FROM UserPoint WHERE segments { id = "51023" }'
 NAME = "haul mics-active-emails"
@@ -131,6 +133,17 @@ def test_a_refused_token_is_not_tried_again(mics: MediarithmicsSimulator) -> Non
 
     assert secret.reads == 1
     assert len(mics.log) == 1
+
+
+def test_the_token_goes_without_bearer(simulate: Simulate) -> None:
+    mics = simulate("bearer-refused")
+    connector = connect(mics)
+
+    with_bearer = Caller(mics.url, {"Authorization": "Bearer demo"}).call("GET", "/v1/connected_user")
+    connector.contents(finished(connector), REQUEST)
+
+    assert with_bearer.status == 401
+    assert {call.status for call in mics.log[1:]} == {200}
 
 
 def test_a_rotated_token_is_read_anew(mics: MediarithmicsSimulator) -> None:
@@ -228,6 +241,18 @@ def test_an_unchecked_query_is_not_checked(mics: MediarithmicsSimulator) -> None
     assert mics.calls("POST", "/query_check") == 0
 
 
+def test_a_wrong_query_that_nobody_checked_ends_in_an_empty_file_and_no_message(simulate: Simulate) -> None:
+    mics = simulate("bad-query")
+    connector = connect(mics, check_query=False, empty="fail")
+    request = asking("id of everybody")
+
+    job = finished(connector, request)
+
+    assert [execution["error"] for execution in mics.executions()] == [None]
+    with pytest.raises(EmptyResultError, match=r"options\.empty is fail"):
+        connector.contents(job, request)
+
+
 def test_a_query_that_cannot_be_checked_is_told(mics: MediarithmicsSimulator) -> None:
     request = {**REQUEST, "query": {"query_language": "JSON_OTQL", "query_text": "{}"}}
 
@@ -246,6 +271,16 @@ def test_query_and_export_are_created_once_and_executed_often(mics: Mediarithmic
     assert (query["query_text"], query["datamart_id"], export["output_format"]) == (OTQL, "1509", "JSON")
     assert [job.id for job in jobs] == [f"{export['id']}/{execution['id']}" for execution in mics.executions()]
     assert mics.calls("POST", "/queries") == 1
+
+
+def test_an_execution_is_started_with_the_empty_object_that_it_wants(simulate: Simulate) -> None:
+    mics = simulate("missing-body")
+
+    bare = Caller(mics.url, {"Authorization": "demo"}).call("POST", "/v1/exports/9879/executions")
+    job = finished(connect(mics), KNOWN_EXPORT)
+
+    assert bare.status == 400
+    assert [f"9879/{execution['id']}" for execution in mics.executions()] == [job.id]
 
 
 def test_an_export_is_found_however_many_there_are(simulate: Simulate) -> None:
@@ -887,6 +922,17 @@ def test_every_file_comes_as_it_is_stored(simulate: Simulate, scenario: str) -> 
     assert len({dataset.name for dataset in contents.datasets}) == len(truth)
 
 
+def test_a_slow_download_comes_whole_at_its_pace(mics: MediarithmicsSimulator) -> None:
+    connector = connect(mics)
+    contents, job = files_of(connector)
+    mics.scenario("slow-download")
+
+    body, seconds = paced(mics, connector.open(contents.files[0], job))
+
+    assert hashlib.sha256(body).hexdigest() == mics.truth(job.result_id or "")["export"].sha256
+    assert seconds == pytest.approx(len(body) / 100_000)
+
+
 def test_a_name_that_is_no_path_stays_a_segment(simulate: Simulate) -> None:
     mics = simulate(output_files=["export", "a b/../c?d"])
     connector = connect(mics)
@@ -1028,6 +1074,35 @@ def test_reads_answer_as_mediarithmics_does(mics: MediarithmicsSimulator) -> Non
     assert executions["data"] == [execution] == mics.executions()
     assert checked == {"type": "VALID", "status": "ok"}
     assert all(not operation.kind.changes for operation in operations.values())
+
+
+def test_every_id_that_is_read_is_a_string(simulate: Simulate) -> None:
+    connector = connect(simulate("ids-as-strings"))
+    job = finished(connector, KNOWN_EXPORT)
+    operations = connector.operations()
+
+    documents = [
+        operations["export-details"].run({"export": "9879"}).document,
+        operations["execution-status"].run({"job": job.id or ""}).document,
+    ]
+
+    ids = [document[name] for document in documents for name in document if re.fullmatch("(.+_)?id", name)]
+    assert {"9879", "1426", "1509", "65987", "7897897", "8987"} <= {*ids}
+    assert all(isinstance(each, str) for each in ids)
+
+
+def test_a_single_execution_may_be_readable_though_nothing_asks_for_it(simulate: Simulate) -> None:
+    """It is documented nowhere, so executions are found in their list whether it is there or not."""
+    answers = []
+    for scenario in ("success", "execution-reads"):
+        mics = simulate(scenario)
+        job = finished(connect(mics), KNOWN_EXPORT)
+        single = f"/v1/exports/9879/executions/{(job.id or '').split('/')[1]}"
+        assert mics.calls("GET", single) == 0
+        answers.append(Caller(mics.url, {"Authorization": "demo"}).call("GET", single))
+
+    assert [answer.status for answer in answers] == [404, 200]
+    assert answers[1].json["data"] == mics.executions()[0]
 
 
 def test_reads_of_what_is_not_there_say_so(mics: MediarithmicsSimulator) -> None:

@@ -30,7 +30,7 @@ from haul.ports import Connector, Found, Known
 from infra.local.vendors.visier import VisierSimulator
 from tests.fakes.clock import Clock, wait_until
 from tests.fakes.secret import FakeSecret
-from tests.fakes.simulated import fetch, secret_at, simulators
+from tests.fakes.simulated import fetch, paced, secret_at, simulators
 
 FULL = {"dataVersionNumber": "7000004"}
 DELTA = {"dataVersionNumber": "7000004", "baseDataVersionNumber": "7000002"}
@@ -635,7 +635,9 @@ def test_awkward_names_stay_as_visier_spells_them(simulate: Simulate) -> None:
     assert {file.vendor_name.split("-")[0] for file in contents.files if file.dataset == name} == {name}
 
 
-def test_every_file_comes_as_it_is_stored(visier: VisierSimulator) -> None:
+@pytest.mark.parametrize("scenario", ["content-encoding", "no-content-encoding", "no-content-length"])
+def test_every_file_comes_as_it_is_stored(simulate: Simulate, scenario: str) -> None:
+    visier = simulate(scenario)
     connector = connect(visier)
     job = finished(connector, DELTA)
     truth = visier.truth(job.result_id or "")
@@ -645,6 +647,18 @@ def test_every_file_comes_as_it_is_stored(visier: VisierSimulator) -> None:
 
         assert status == 200
         assert hashlib.sha256(body).hexdigest() == truth[file.vendor_name].sha256
+
+
+def test_a_slow_download_comes_whole_at_its_pace(visier: VisierSimulator) -> None:
+    connector = connect(visier)
+    job = finished(connector)
+    [file, *_] = connector.contents(job, FULL).files
+    visier.scenario("slow-download")
+
+    body, seconds = paced(visier, connector.open(file, job))
+
+    assert hashlib.sha256(body).hexdigest() == visier.truth(job.result_id or "")[file.vendor_name].sha256
+    assert seconds == pytest.approx(len(body) / 100_000)
 
 
 def test_opening_a_file_the_first_time_costs_no_call(visier: VisierSimulator) -> None:

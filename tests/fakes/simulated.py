@@ -6,9 +6,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from haul.ports import DownloadSource
 from infra.local.vendors.demo import demo_of
 from infra.local.vendors.simulator import VendorSimulator
+from tests.fakes.clock import wait_until
 from tests.fakes.secret import FakeSecret
 
 
@@ -44,3 +47,14 @@ def fetch(source: DownloadSource, method: str = "GET") -> tuple[int, bytes]:
             return reply.status, reply.read()
     finally:
         connection.close()
+
+
+def paced(simulator: VendorSimulator[Any], source: DownloadSource) -> tuple[bytes, float]:
+    """Fetch what the simulator sends slowly without waiting for it: the bytes, and the seconds it would have taken."""
+    pauses: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.local.vendors.server._Handler._pass", lambda _, seconds: pauses.append(seconds))
+        status, body = fetch(source)
+        assert wait_until(lambda: simulator.log[-1].done)
+    assert status == 200
+    return body, sum(pauses)

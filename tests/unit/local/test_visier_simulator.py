@@ -791,10 +791,14 @@ def test_a_file_may_be_a_page(visier: VisierSimulator, client: Client) -> None:
 def test_content_coding_may_be_missing_or_undone(visier: VisierSimulator, client: Client) -> None:
     visier.scenario("no-content-encoding")
     bare = client.get(f"/exports/{client.export()}/files/1")
+    visier.scenario("content-encoding")
+    coded = client.get(f"/exports/{client.export()}/files/1")
     visier.scenario("decoded")
     export = client.export()
     decoded = client.get(f"/exports/{export}/files/1")
 
+    assert coded.headers["Content-Encoding"] == "gzip"
+    assert coded.body == bare.body
     assert bare.headers["Content-Encoding"] is None
     assert decoded.headers["Content-Encoding"] is None
     assert gzip.decompress(bare.body) == decoded.body
