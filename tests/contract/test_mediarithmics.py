@@ -4,7 +4,9 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from http.client import IncompleteRead
 from typing import Any
 
 import pytest
@@ -920,6 +922,24 @@ def test_every_file_comes_as_it_is_stored(simulate: Simulate, scenario: str) -> 
         name: file.sha256 for name, file in truth.items()
     }
     assert len({dataset.name for dataset in contents.datasets}) == len(truth)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "error", "again"),
+    [("truncated-body", IncompleteRead, IncompleteRead), ("connection-reset", ConnectionResetError, None)],
+)
+def test_a_file_that_breaks_off_is_seen_to(
+    mics: MediarithmicsSimulator, scenario: str, error: type[Exception], again: type[Exception] | None
+) -> None:
+    connector = connect(mics)
+    contents, job = files_of(connector)
+    mics.scenario(scenario)
+    source = connector.open(contents.files[0], job)
+
+    with pytest.raises(error):
+        fetch(source)
+    with pytest.raises(again) if again else nullcontext():
+        fetch(source)
 
 
 def test_a_slow_download_comes_whole_at_its_pace(mics: MediarithmicsSimulator) -> None:

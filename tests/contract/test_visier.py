@@ -3,7 +3,9 @@
 import gzip
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.client import IncompleteRead
 from typing import Any
 
 import pytest
@@ -647,6 +649,29 @@ def test_every_file_comes_as_it_is_stored(simulate: Simulate, scenario: str) -> 
 
         assert status == 200
         assert hashlib.sha256(body).hexdigest() == truth[file.vendor_name].sha256
+
+
+def test_a_file_that_breaks_off_is_seen_to(visier: VisierSimulator) -> None:
+    connector = connect(visier)
+    job = finished(connector)
+    [file, *_] = connector.contents(job, FULL).files
+    visier.scenario("truncated-body")
+
+    with pytest.raises(IncompleteRead):
+        fetch(connector.open(file, job))
+
+
+def test_a_file_is_served_in_ranges_where_visier_does(simulate: Simulate) -> None:
+    answers = []
+    for scenario in ("success-full", "ranges"):
+        connector = connect(simulate(scenario))
+        job = finished(connector)
+        [file, *_] = connector.contents(job, FULL).files
+        source = connector.open(file, job)
+        whole = fetch(source)[1]
+        answers.append((whole, fetch(replace(source, headers={**source.headers, "Range": "bytes=4-9"}))))
+
+    assert [some for _, some in answers] == [(200, answers[0][0]), (206, answers[1][0][4:10])]
 
 
 def test_a_slow_download_comes_whole_at_its_pace(visier: VisierSimulator) -> None:
