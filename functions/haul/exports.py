@@ -13,7 +13,7 @@ from haul.models.event import Outcome, Rerun
 from haul.models.export import Export, PlanItem, PlannedFile, PlanRef
 from haul.models.ledger import Latest, RunRecord
 from haul.models.work import Job
-from haul.ports import Connect, Connector, Execution, Found, JobReport, Known, Landing, Prepared, Site
+from haul.ports import Connect, Connector, Documents, Execution, Found, JobReport, Known, Prepared, Site
 
 _ITEMS = 40
 _ITEM_BYTES = 256 * 1024 * 1024
@@ -119,14 +119,14 @@ def vendor(connector: Connector) -> jobs.Vendor[Export]:
 
 
 def check(
-    export: Export, *, ledger: Ledger, connector: Connector, landing: Landing, site: Site, now: datetime
+    export: Export, *, ledger: Ledger, connector: Connector, landing: Documents, site: Site, now: datetime
 ) -> Export:
     """Look once where the export's job stands, as `attempts.check` says."""
     flow = _Exports(lambda *_: connector, ledger)
     return attempts.check(export, connector, flow, ledger=ledger, landing=landing, site=site, now=now)
 
 
-def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landing) -> Export:
+def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Documents) -> Export:
     """List what the job made, keep the vendor's own documents, and lay out who downloads what.
 
     Raises:

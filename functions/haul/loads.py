@@ -16,10 +16,10 @@ from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.work import Job, JobStatus
 from haul.ports import (
     ConnectLoad,
+    Documents,
     Execution,
     Found,
     JobReport,
-    Landing,
     LoadConnector,
     LoadReport,
     Objects,
@@ -60,7 +60,7 @@ class _Loads(attempts.Flow[Load, LoadConnector]):
     kind = "load"
     state = Load
 
-    def __init__(self, connect: ConnectLoad, objects: Objects, landing: Landing) -> None:
+    def __init__(self, connect: ConnectLoad, objects: Objects, landing: Documents) -> None:
         self._connect = connect
         self._objects = objects
         self._landing = landing
@@ -179,7 +179,7 @@ def start(
     ledger: Ledger,
     connect: ConnectLoad,
     objects: Objects,
-    landing: Landing,
+    landing: Documents,
     site: Site,
     now: datetime,
 ) -> Load:
@@ -198,7 +198,7 @@ def prepared(
     ledger: Ledger,
     connect: ConnectLoad,
     objects: Objects,
-    landing: Landing,
+    landing: Documents,
     site: Site,
     now: datetime,
 ) -> Load:
@@ -217,7 +217,7 @@ def check(
     ledger: Ledger,
     connector: LoadConnector,
     objects: Objects,
-    landing: Landing,
+    landing: Documents,
     site: Site,
     now: datetime,
 ) -> Load:

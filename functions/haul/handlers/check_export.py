@@ -19,7 +19,7 @@ def lambda_handler(export: Export, context: LambdaContext) -> dict[str, Any]:  #
         export,
         ledger=wiring.ledger(),
         connector=wiring.connector(export),
-        landing=wiring.landing(),
+        landing=wiring.documents(),
         site=wiring.site(),
         now=wiring.now(),
     )

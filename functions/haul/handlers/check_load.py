@@ -20,7 +20,7 @@ def lambda_handler(load: Load, context: LambdaContext) -> dict[str, Any]:
         ledger=wiring.ledger(),
         connector=wiring.connect_load(load.vendor, load.action, load.connection, load.options),
         objects=wiring.objects(time_left=lambda: context.get_remaining_time_in_millis() / 1000),
-        landing=wiring.landing(),
+        landing=wiring.documents(),
         site=wiring.site(),
         now=wiring.now(),
     )

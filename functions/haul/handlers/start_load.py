@@ -21,7 +21,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         ledger=wiring.ledger(),
         connect=wiring.connect_load,
         objects=wiring.objects(time_left=lambda: context.get_remaining_time_in_millis() / 1000),
-        landing=wiring.landing(),
+        landing=wiring.documents(),
         site=wiring.site(),
         now=wiring.now(),
     )
