@@ -1,4 +1,7 @@
-"""Two kinds of document: what people write is strict, what Haul writes may gain fields."""
+"""Two kinds of document: what people write is strict, what Haul writes may gain fields.
+
+What reads and writes one is built when it is first needed: a function imports them all and meets a few.
+"""
 
 import difflib
 import hashlib
@@ -83,13 +86,13 @@ type Instant = Annotated[
 class Written(BaseModel):
     """A document that people write: an unknown field is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Document(BaseModel):
     """A document that Haul writes: readers ignore fields they do not know."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     def to_json(self) -> str:
         """One line, as it is stored."""

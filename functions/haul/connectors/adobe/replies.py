@@ -57,7 +57,7 @@ type Id = Annotated[str, StringConstraints(min_length=1)]
 class AdobeReply(BaseModel):
     """A JSON object of Adobe's; `document` is the object as it came, `told_at` when, by Adobe's own clock."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, coerce_numbers_to_str=True, defer_build=True)
 
     _document: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _told_at: datetime | None = PrivateAttr(default=None)

@@ -47,7 +47,7 @@ type Id = Annotated[str, StringConstraints(min_length=1)]
 class MediarithmicsReply(BaseModel):
     """A JSON object of mediarithmics'; `document` is the object as it came."""
 
-    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, defer_build=True)
 
     _document: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 

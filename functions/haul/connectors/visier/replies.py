@@ -34,7 +34,7 @@ type Number = Annotated[str, StringConstraints(pattern=r"^\d+$")]
 class VisierReply(BaseModel):
     """A JSON object of Visier's; `document` is the object as it came."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, coerce_numbers_to_str=True, defer_build=True)
 
     _document: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
