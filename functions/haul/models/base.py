@@ -1,6 +1,7 @@
 """Two kinds of document: what people write is strict, what Haul writes may gain fields.
 
-What reads and writes one is built when it is first needed: a function imports them all and meets a few.
+What reads and writes one is built when it is first needed: a function imports them all and meets a few. A default is
+made by `model_construct`, which does not need it.
 """
 
 import difflib
