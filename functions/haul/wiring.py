@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from botocore.config import Config
+from botocore.session import Session
 
 from haul import connectors
+from haul.adapters import sessions
 from haul.adapters.documents import S3Documents
 from haul.adapters.ledger import S3Store
 from haul.adapters.secrets import GivenSecret, LinkSecrets, Secret
@@ -67,9 +68,8 @@ def use(known: Settings) -> None:
 
 
 @cache
-def session() -> botocore.session.Session:
-    """What finds credentials, region and endpoint. botocore's own: boto3's adds what nobody here uses, and 40 ms."""
-    return botocore.session.get_session()
+def session() -> Session:
+    return sessions.session()
 
 
 @cache
