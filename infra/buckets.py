@@ -10,6 +10,7 @@ from constructs import Construct
 from haul.models.pipeline import Pipeline
 from infra.permissions import acknowledge
 
+OPERATION_RESULTS = "evidence/_operations/"
 KEYS = "Keys below a prefix carry run ids and vendors' names: the prefix is the narrowest name there is."
 
 
@@ -59,8 +60,19 @@ def bucket(
 
 
 def retention(pipelines: Sequence[Pipeline]) -> list[s3.LifecycleRule]:
-    """What each pipeline lands goes when its retention is over; of the ledger, old versions go."""
-    rules = [s3.LifecycleRule(id="ledger-versions", prefix="ledger/", noncurrent_version_expiration=Duration.days(30))]
+    """What each pipeline lands goes when its retention is over; of the ledger, old versions go.
+
+    An operation's long result goes with the execution that names it, which Step Functions keeps for 90 days.
+    """
+    rules = [
+        s3.LifecycleRule(id="ledger-versions", prefix="ledger/", noncurrent_version_expiration=Duration.days(30)),
+        s3.LifecycleRule(
+            id="operation-results",
+            prefix=OPERATION_RESULTS,
+            expiration=Duration.days(90),
+            noncurrent_version_expiration=Duration.days(1),
+        ),
+    ]
     for pipeline in pipelines:
         if pipeline.landing.retention_days is not None:
             rules += [

@@ -19,7 +19,7 @@ from constructs import Construct
 
 from haul.models.pipeline import Pipeline
 from haul.settings import Settings
-from infra.buckets import KEYS, bucket, retention
+from infra.buckets import KEYS, OPERATION_RESULTS, bucket, retention
 from infra.environment import Environment, RetentionDays
 from infra.flows.export_flow import ExportFlow, ExportSteps
 from infra.flows.flow import Flow, Retries
@@ -178,7 +178,7 @@ class HaulStack(cdk.Stack):
         functions = [each for each in (self.run_operation, self.run_credential_operation) if each is not None]
         for function in functions:
             self._secrets(function)
-            self._objects(function, ["s3:PutObject"], "evidence/_operations/*")
+            self._objects(function, ["s3:PutObject"], f"{OPERATION_RESULTS}*")
         if self.run_credential_operation is not None:
             self.run_credential_operation.may(
                 ["secretsmanager:GetSecretValue"],

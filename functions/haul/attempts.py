@@ -38,10 +38,14 @@ _EVENT_BYTES = 60 * 1024
 
 
 class Flow[W: Work, C: JobConnector](ABC):
-    """What differs between exports and loads until their job has ended."""
+    """What differs between exports and loads until their job has ended, and what both work with."""
 
     kind: str
     state: type[W]
+
+    def __init__(self, ledger: Ledger, site: Site) -> None:
+        self.ledger = ledger
+        self.site = site
 
     @abstractmethod
     def connect(self, work: W) -> C:
@@ -85,7 +89,7 @@ class Flow[W: Work, C: JobConnector](ABC):
 
 
 def begin[W: Work, C: JobConnector](
-    event: Mapping[str, Any], execution: Execution, flow: Flow[W, C], *, ledger: Ledger, site: Site, now: datetime
+    event: Mapping[str, Any], execution: Execution, flow: Flow[W, C], *, now: datetime
 ) -> W:
     """Turn a trigger into a run with a job, or into the reason why there is nothing to do.
 
@@ -94,24 +98,26 @@ def begin[W: Work, C: JobConnector](
     Raises:
         InvalidInputError: nothing was sent to the vendor but questions.
         RunAbandonedError: this execution no longer acts for the run.
+        SourceGoneError: the object that a load is to send is not there any more in the version that was named.
         HaulError: as a repeated trigger's run ended, under its own name.
     """
+    ledger = flow.ledger
     start = read_start(event)
     opened = ledger.open_run(start, dict(event), execution.id, now=now)
     if not opened.ours:
-        return _repeated(opened.record, execution, flow, site)
+        return _repeated(opened.record, execution, flow)
     record = opened.record
     if record.work is None:
         if start.rerun and start.rerun.link:
             raise InvalidEventError("rerun.link: this run never had a job that a link could be of; rerun it without")
-        work = _prepared_or_later(record, flow, ledger=ledger, site=site, now=now)
+        work = _prepared_or_later(record, flow, now=now)
         if work.wait_seconds:
             return work
     else:
         work = _next_attempt(record, start.rerun, flow)
     if work.outcome is None:
         ledger.note(work)
-        work = jobs.obtain(work, flow.vendor(flow.connect(work)), ledger, site=site, now=now)
+        work = jobs.obtain(work, flow.vendor(flow.connect(work)), ledger, site=flow.site, now=now)
     if work.outcome is not None:
         ledger.end(work, now=now)
         return work
@@ -128,7 +134,7 @@ def read_start(event: Mapping[str, Any]) -> Start:
     return parse(Start, {name: value for name, value in event.items() if name in _START_FIELDS})
 
 
-def _repeated[W: Work, C: JobConnector](record: RunRecord, execution: Execution, flow: Flow[W, C], site: Site) -> W:
+def _repeated[W: Work, C: JobConnector](record: RunRecord, execution: Execution, flow: Flow[W, C]) -> W:
     """A trigger whose run is another execution's: it joins that run, or ends as it ended."""
     if record.error and record.outcome not in {Outcome.SUCCEEDED, Outcome.PARTIAL}:
         raise (by_name(record.error.name) or PermanentError)(record.error.message)
@@ -138,7 +144,7 @@ def _repeated[W: Work, C: JobConnector](record: RunRecord, execution: Execution,
         kind=flow.kind,
         run_id=record.run_id,
         pipeline=record.pipeline,
-        environment=site.environment,
+        environment=flow.site.environment,
         execution=execution.id,
         claimed_at=record.claimed_at,
         started_at=record.started_at,
@@ -154,19 +160,17 @@ def _repeated[W: Work, C: JobConnector](record: RunRecord, execution: Execution,
     return stub.model_copy(update={"execution": execution.id, "outcome": outcome, "joined": record.run_id})
 
 
-def prepared[W: Work, C: JobConnector](
-    record: RunRecord, flow: Flow[W, C], *, ledger: Ledger, site: Site, now: datetime
-) -> W:
+def prepared[W: Work, C: JobConnector](record: RunRecord, flow: Flow[W, C], *, now: datetime) -> W:
     """Complete and check the event and resolve its symbols, once for all attempts.
 
     Raises:
         InvalidInputError: nothing was sent to the vendor but questions.
     """
-    deployed = ledger.pipeline(record.pipeline)
+    deployed = flow.ledger.pipeline(record.pipeline)
     event = _completed(record.event, deployed, flow.kind)
-    upstream = upstream_of(event, ledger)
-    latest = ledger.settled_latest(record.pipeline, site.bucket, now=now)
-    work = _as_given(record, event, flow, site)
+    upstream = upstream_of(event, flow.ledger)
+    latest = flow.ledger.settled_latest(record.pipeline, flow.site.bucket, now=now)
+    work = _as_given(record, event, flow)
     wanted = deployed.manifest_outcomes if deployed else None
     if upstream and wanted is not None and upstream.outcome not in wanted:
         message = (
@@ -208,18 +212,16 @@ def prepared[W: Work, C: JobConnector](
     )
 
 
-def _prepared_or_later[W: Work, C: JobConnector](
-    record: RunRecord, flow: Flow[W, C], *, ledger: Ledger, site: Site, now: datetime
-) -> W:
+def _prepared_or_later[W: Work, C: JobConnector](record: RunRecord, flow: Flow[W, C], *, now: datetime) -> W:
     """Prepare the run's first attempt. Where the vendor asked to come back later, `wait_seconds` is not 0.
 
     Such a state is not prepared yet, and must not be noted as if it were: Check tries again.
     """
     try:
-        return prepared(record, flow, ledger=ledger, site=site, now=now)
+        return prepared(record, flow, now=now)
     except RateLimitedError as error:
-        event = _completed(record.event, ledger.pipeline(record.pipeline), flow.kind)
-        work = _as_given(record, event, flow, site)
+        event = _completed(record.event, flow.ledger.pipeline(record.pipeline), flow.kind)
+        work = _as_given(record, event, flow)
         left = _time_left(work, now)
         return work.model_copy(
             update={"wait_seconds": waiting.next_wait(0, left=left, retry_after=error.retry_after or 60)}
@@ -241,13 +243,13 @@ def _completed(raw: Mapping[str, Any], deployed: PipelineRecord | None, kind: st
     return event
 
 
-def _as_given[W: Work, C: JobConnector](record: RunRecord, event: Event, flow: Flow[W, C], site: Site) -> W:
+def _as_given[W: Work, C: JobConnector](record: RunRecord, event: Event, flow: Flow[W, C]) -> W:
     """A run's state before its symbols are resolved."""
     return flow.state(
         kind=flow.kind,
         run_id=record.run_id,
         pipeline=record.pipeline,
-        environment=site.environment,
+        environment=flow.site.environment,
         attempt=record.attempt,
         execution=record.execution,
         claimed_at=record.claimed_at,
@@ -310,9 +312,7 @@ def _next_attempt[W: Work, C: JobConnector](record: RunRecord, rerun: Rerun | No
     )
 
 
-def check[W: Work, C: JobConnector](
-    work: W, connector: C, flow: Flow[W, C], *, ledger: Ledger, landing: Documents, site: Site, now: datetime
-) -> W:
+def check[W: Work, C: JobConnector](work: W, connector: C, flow: Flow[W, C], *, landing: Documents, now: datetime) -> W:
     """Look once where the job stands; where there is none yet, try to get it.
 
     A rate limit is a longer wait, and a poll that fails is not a failed job.
@@ -328,15 +328,15 @@ def check[W: Work, C: JobConnector](
     """
     work = work.model_copy(update={"polls": work.polls + 1, "wait_seconds": 0})
     if work.job.id is None and work.job.result_id is None:
-        return _without_job(work, connector, flow, ledger=ledger, site=site, now=now)
+        return _without_job(work, connector, flow, now=now)
     try:
         report = flow.vendor(connector).look(work, work.job)
     except RateLimitedError as error:
-        return _still_waiting(work, ledger, now=now, asked=error.retry_after or 60)
+        return _still_waiting(work, flow.ledger, now=now, asked=error.retry_after or 60)
     except (TransientError, UnexpectedResponseError) as error:
-        return _poll_failed(work, str(error), ledger=ledger, site=site, now=now)
+        return _poll_failed(work, str(error), flow, now=now)
     if report.status is JobStatus.RUNNING and report.word:
-        return _poll_failed(work, report.word, ledger=ledger, site=site, now=now)
+        return _poll_failed(work, report.word, flow, now=now)
     for what, document in report.evidence.items():
         landing.write_document(keys.evidence(work.pipeline, work.run_id, what), json.dumps(document))
     work, report = flow.seen(work, report, now=now)
@@ -349,42 +349,42 @@ def check[W: Work, C: JobConnector](
             "evidence": [*dict.fromkeys([*work.evidence, *report.evidence])],
         }
     )
-    return _looked(work, report, connector, flow, ledger=ledger, now=now)
+    return _looked(work, report, connector, flow, now=now)
 
 
-def _without_job[W: Work, C: JobConnector](
-    work: W, connector: C, flow: Flow[W, C], *, ledger: Ledger, site: Site, now: datetime
-) -> W:
+def _without_job[W: Work, C: JobConnector](work: W, connector: C, flow: Flow[W, C], *, now: datetime) -> W:
     """Go on where the first state was asked to come back later."""
+    ledger = flow.ledger
     record = ledger.run(work.pipeline, work.run_id)
     if record and record.work is None:
         require_current(record, work.execution)
         polls = work.polls
-        work = _prepared_or_later(record, flow, ledger=ledger, site=site, now=now)
+        work = _prepared_or_later(record, flow, now=now)
         work = work.model_copy(update={"polls": polls})
         if work.wait_seconds:
             return work
         if work.outcome is None:
             ledger.note(work)
     if work.outcome is None:
-        work = jobs.obtain(work, flow.vendor(connector), ledger, site=site, now=now)
+        work = jobs.obtain(work, flow.vendor(connector), ledger, site=flow.site, now=now)
     if work.outcome is not None:
         ledger.end(work, now=now)
         return work
     return _still_waiting(work, ledger, now=now, asked=work.wait_seconds)
 
 
-def _poll_failed[W: Work](work: W, why: str, *, ledger: Ledger, site: Site, now: datetime) -> W:
+def _poll_failed[W: Work, C: JobConnector](work: W, why: str, flow: Flow[W, C], *, now: datetime) -> W:
     """Count a poll that told nothing, or nonsense, and give up after too many in a row."""
     failed = work.failed_polls + 1
-    if failed >= site.poll_failures_allowed:
+    if failed >= flow.site.poll_failures_allowed:
         raise PollingFailedError(f"{failed} polls in a row failed; the last one: {why}. Job {work.job.id} may be fine")
-    return _still_waiting(work.model_copy(update={"failed_polls": failed}), ledger, now=now)
+    return _still_waiting(work.model_copy(update={"failed_polls": failed}), flow.ledger, now=now)
 
 
 def _looked[W: Work, C: JobConnector](
-    work: W, report: JobReport, connector: C, flow: Flow[W, C], *, ledger: Ledger, now: datetime
+    work: W, report: JobReport, connector: C, flow: Flow[W, C], *, now: datetime
 ) -> W:
+    ledger = flow.ledger
     found = ledger.job(work.vendor, connector.account, work.fingerprint or "")
     record = found[0] if found else None
     job_id = work.job.id
@@ -420,7 +420,7 @@ def _looked[W: Work, C: JobConnector](
             ledger.note(done)
             return done
         case JobStatus.FAILED | JobStatus.CANCELLED:
-            return _ended_badly(flow.ended(work, report), report, record, flow, ledger=ledger, now=now)
+            return _ended_badly(flow.ended(work, report), report, record, flow, now=now)
         case JobStatus.EXPIRED:
             if record and record.job_id == job_id:
                 jobs.end(ledger, record, "its result has expired")
@@ -430,9 +430,10 @@ def _looked[W: Work, C: JobConnector](
 
 
 def _ended_badly[W: Work, C: JobConnector](
-    work: W, report: JobReport, record: JobRecord | None, flow: Flow[W, C], *, ledger: Ledger, now: datetime
+    work: W, report: JobReport, record: JobRecord | None, flow: Flow[W, C], *, now: datetime
 ) -> W:
     """Give the job up, or go on without one where another may follow it."""
+    ledger = flow.ledger
     why = report.reason or "the vendor gives no reason"
     if record and report.status is JobStatus.CANCELLED and (again := jobs.after_cancelling(work, record, ledger)):
         return _still_waiting(again, ledger, now=now)

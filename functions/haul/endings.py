@@ -113,7 +113,7 @@ class Endings:
         if record.execution != ending.execution:
             self._forget_stray_links(record, ending)
             return Ended(published=False, error=error.name, cause=error.message, run_id=record.run_id)
-        record = self._finish(record, now=now) or self._give_up(record, ending, error, now=now)
+        record = self._finish(record, now=now) or self._give_up(record, error, now=now)
         self.settle(record, now=now)
         kept = record.error or error
         return Ended(
@@ -139,7 +139,7 @@ class Endings:
         finished = self._ledger.finish_publishing(record.pipeline, record.run_id, self._site.bucket, now=now)
         return finished if finished and finished.state is RunState.PUBLISHED else None
 
-    def _give_up(self, record: RunRecord, ending: Ending, error: ErrorRecord, *, now: datetime) -> RunRecord:
+    def _give_up(self, record: RunRecord, error: ErrorRecord, *, now: datetime) -> RunRecord:
         outcome = Outcome.FAILED
         if error.name == CancelledError.__name__:
             outcome = Outcome.CANCELLED
@@ -148,12 +148,15 @@ class Endings:
         record, won = self._ledger.abandon(record, outcome, error, now=now)
         if not won or record.told:
             return self._finish(record, now=now) or record
+        self._clear_up(record)
+        return record
+
+    def _clear_up(self, record: RunRecord) -> None:
         for file in self._ledger.files(record.pipeline, record.run_id):
             if file.upload_id and file.state is not FileState.LANDED:
                 self._landing.abort(file.key, file.upload_id)
-        if record.work and record.execution == ending.execution:
+        if record.work:
             self._let_go(record.work)
-        return record
 
     def _let_go(self, work: Work) -> None:
         """Cancel the job if that can be done and nobody else waits for it; otherwise it is kept for adoption."""
@@ -221,8 +224,12 @@ class Endings:
             return
         if record.state not in LIVE:
             if now - (record.ended_at or now) > _ENDED_IN_PEACE:
-                self.settle(record, now=now)
-                swept.settled.append(record.run_id)
+                try:
+                    if record.state is RunState.ABANDONED:
+                        self._clear_up(record)  # whoever gave it up may have died before, or met a vendor that is down
+                finally:
+                    self.settle(record, now=now)
+                    swept.settled.append(record.run_id)
             return
         state = self._executions.describe(record.execution) if self._executions else None
         if state and state.status in {"RUNNING", "PENDING_REDRIVE"}:
@@ -241,7 +248,7 @@ class Endings:
             event=record.event,
         )
         error = _error_of(ending)
-        self.settle(self._finish(record, now=now) or self._give_up(record, ending, error, now=now), now=now)
+        self.settle(self._finish(record, now=now) or self._give_up(record, error, now=now), now=now)
         swept.abandoned.append(record.run_id)
 
     def _tell_if_late(self, record: RunRecord, *, now: datetime) -> bool:

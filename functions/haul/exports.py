@@ -11,9 +11,9 @@ from haul.errors import ExportFailedError, HaulError, ResultExpiredError
 from haul.ledger import LIVE, Ledger
 from haul.models.event import Outcome, Rerun
 from haul.models.export import Export, PlanItem, PlannedFile, PlanRef
-from haul.models.ledger import Latest, RunRecord
+from haul.models.ledger import Latest
 from haul.models.work import Job
-from haul.ports import Connect, Connector, Documents, Execution, Found, JobReport, Known, Prepared, Site
+from haul.ports import Connect, Connector, Documents, Found, JobReport, Known, Prepared, Site
 
 _ITEMS = 40
 _ITEM_BYTES = 256 * 1024 * 1024
@@ -43,15 +43,15 @@ class _Vendor:
         return self.connector.status(job)
 
 
-class _Exports(attempts.Flow[Export, Connector]):
+class ExportFlow(attempts.Flow[Export, Connector]):
     """What the export flow does in its own way."""
 
     kind = "export"
     state = Export
 
-    def __init__(self, connect: Connect, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, site: Site, *, connect: Connect) -> None:
+        super().__init__(ledger, site)
         self._connect = connect
-        self._ledger = ledger
 
     @override
     def connect(self, work: Export) -> Connector:
@@ -84,8 +84,8 @@ class _Exports(attempts.Flow[Export, Connector]):
         """
         if export.follows() is None:
             return None
-        for pipeline, run_id in self._ledger.active(export.pipeline):
-            record = self._ledger.run(pipeline, run_id)
+        for pipeline, run_id in self.ledger.active(export.pipeline):
+            record = self.ledger.run(pipeline, run_id)
             before = record.work if record and record.state in LIVE and run_id != export.run_id else None
             if before and before.outcome is None and before.watermark.to not in {None, export.watermark.to}:
                 return run_id
@@ -101,29 +101,9 @@ class _Exports(attempts.Flow[Export, Connector]):
         return ExportFailedError(message)
 
 
-def schedule(
-    event: Mapping[str, Any], execution: Execution, *, ledger: Ledger, connect: Connect, site: Site, now: datetime
-) -> Export:
-    """Turn a trigger into a run with an export job, as `attempts.begin` says."""
-    return attempts.begin(event, execution, _Exports(connect, ledger), ledger=ledger, site=site, now=now)
-
-
-def prepared(record: RunRecord, *, ledger: Ledger, connect: Connect, site: Site, now: datetime) -> Export:
-    """Complete, check and resolve a run's request, as `attempts.prepared` says."""
-    return attempts.prepared(record, _Exports(connect, ledger), ledger=ledger, site=site, now=now)
-
-
 def vendor(connector: Connector) -> jobs.Vendor[Export]:
     """The vendor as this flow asks it for jobs."""
     return _Vendor(connector)
-
-
-def check(
-    export: Export, *, ledger: Ledger, connector: Connector, landing: Documents, site: Site, now: datetime
-) -> Export:
-    """Look once where the export's job stands, as `attempts.check` says."""
-    flow = _Exports(lambda *_: connector, ledger)
-    return attempts.check(export, connector, flow, ledger=ledger, landing=landing, site=site, now=now)
 
 
 def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Documents) -> Export:

@@ -135,7 +135,7 @@ def _step[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, *, site: Site, no
         return _make(work, vendor, ledger, None, None, site=site, now=now)
     record, etag = found
     if record.phase is JobPhase.ENDED:
-        if record.owner == me(work) and record.attempt == work.attempt and record.job_id:
+        if record.owner == me(work) and record.attempt == work.attempt and record.job_id and not record.cancelling:
             raise ExportFailedError(f"job {record.job_id} of this attempt ended: {record.why_ended}")
         return _make(work, vendor, ledger, record, etag, site=site, now=now)
     if record.owner != me(work):
@@ -291,30 +291,43 @@ def cancel[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecor
     """Cancel the run's job where the vendor can and nobody else waits for it; otherwise it is kept for adoption.
 
     A job that had ended meanwhile is kept too, as is one that is still being cancelled: the next attempt sees to it.
+    That the job is to end stands in its record before the vendor hears of it: who takes the job up in between goes on
+    without it.
     """
-    if record.phase is not JobPhase.SUBMITTED or record.result_id or not vendor.connector.capabilities.can_cancel:
-        return
-    mine, orphaned = record.owner == me(work), not ledger.is_live(record.owner)
-    waiting = [other for other in record.shared_with if other != me(work) and ledger.is_live(other)]
-    if waiting or not (mine or (orphaned and me(work) in record.shared_with)):
+    if not vendor.connector.capabilities.can_cancel or not _may_cancel(work, record, ledger):
         return
     job = work.job.model_copy(update={"id": record.job_id})
+    marked = ledger.change_job(
+        record,
+        lambda current: (
+            current.model_copy(update={"cancelling": True})
+            if current.job_id == job.id and _may_cancel(work, current, ledger)
+            else None
+        ),
+    )
+    if marked.job_id != job.id or not marked.cancelling or not _may_cancel(work, marked, ledger):
+        return
     try:
         vendor.connector.cancel(job)
     except PermanentError:
-        return
-    now_it_is = _after_all(work, vendor, job)
-    if now_it_is in {JobStatus.CANCELLED, JobStatus.FAILED}:
-        end(ledger, record, "cancelled by Haul")
-    elif now_it_is is not JobStatus.SUCCEEDED:
         ledger.change_job(
-            record,
-            lambda current: (
-                current.model_copy(update={"cancelling": True})
-                if current.phase is JobPhase.SUBMITTED and current.job_id == record.job_id
-                else None
-            ),
+            marked,
+            lambda current: current.model_copy(update={"cancelling": False}) if current.job_id == job.id else None,
         )
+        return
+    if _after_all(work, vendor, job) in {JobStatus.CANCELLED, JobStatus.FAILED}:
+        end(ledger, record, "cancelled by Haul")
+
+
+def _may_cancel[W: Work](work: W, record: JobRecord, ledger: Ledger) -> bool:
+    """Whether the job runs for this attempt, and for nobody else who waits for it."""
+    if record.phase is not JobPhase.SUBMITTED or record.result_id:
+        return False
+    if any(other != me(work) and ledger.is_live(other) for other in record.shared_with):
+        return False
+    if record.owner == me(work):
+        return record.attempt <= work.attempt
+    return me(work) in record.shared_with and not ledger.is_live(record.owner)
 
 
 def _after_all[W: Work](work: W, vendor: Vendor[W], job: Job) -> JobStatus:
@@ -341,9 +354,7 @@ def after_cancelling[W: Work](work: W, record: JobRecord, ledger: Ledger) -> W |
     current = ledger.change_job(
         record,
         lambda current: (
-            current.model_copy(
-                update={"phase": JobPhase.ENDED, "job_id": None, "cancelling": False, "why_ended": "cancelled by Haul"}
-            )
+            current.model_copy(update={"phase": JobPhase.ENDED, "job_id": None, "why_ended": "cancelled by Haul"})
             if current.owner == me(work) and current.job_id == cancelled
             else None
         ),

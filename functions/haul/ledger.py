@@ -86,12 +86,22 @@ class Opened:
     ours: bool
 
 
+@dataclass(frozen=True)
+class _Written[D: LedgerDocument]:
+    """A document as it is after an attempt to write it, under its ETag."""
+
+    document: D
+    etag: str
+    is_ours: bool
+
+
 class Ledger:
     """The documents of one landing bucket, written by one invocation."""
 
     def __init__(self, store: Store, *, writer: str | None = None) -> None:
         self._store = store
         self._writer = writer or uuid.uuid4().hex
+        self._files: dict[str, tuple[FileRecord, str]] = {}
 
     @property
     def writer(self) -> str:
@@ -143,7 +153,7 @@ class Ledger:
             claimed_at=now,
             event=event,
         )
-        return self._create(self._claim_key(start, execution), claim)[0]
+        return self._create(self._claim_key(start, execution), claim).document
 
     def _record_of(self, claim: Claim) -> RunRecord:
         """Read the claim's run, or make it: the claimer may have died in between, so anybody may."""
@@ -160,7 +170,7 @@ class Ledger:
             started_at=claim.claimed_at,
             event=claim.event,
         )
-        return self._create(key, record)[0]
+        return self._create(key, record).document
 
     def _reopen(self, pipeline: str, run_id: str, execution: str, *, now: datetime) -> Opened:
         def next_attempt(record: RunRecord) -> RunRecord | None:
@@ -303,8 +313,12 @@ class Ledger:
     # Files --------------------------------------------------------------------------------------------------------
 
     def file(self, pipeline: str, run_id: str, n: int) -> FileRecord | None:
-        found = self._read(FileRecord, keys.file(pipeline, run_id, n))
-        return found[0] if found else None
+        key = keys.file(pipeline, run_id, n)
+        found = self._read(FileRecord, key)
+        if found is None:
+            return None
+        self._files[key] = found
+        return found[0]
 
     def files(self, pipeline: str, run_id: str) -> list[FileRecord]:
         """What every file of the run came to so far, by number."""
@@ -313,8 +327,17 @@ class Ledger:
     def write_file(
         self, pipeline: str, run_id: str, n: int, change: Callable[[FileRecord | None], FileRecord | None]
     ) -> FileRecord | None:
-        """Change a file's record, or make it."""
-        return self._upsert(FileRecord, keys.file(pipeline, run_id, n), change)
+        """Change a file's record, or make it.
+
+        One writer works on a file, so what this one has seen last is most likely what is there: it is not read again
+        unless somebody else was in between.
+        """
+        key = keys.file(pipeline, run_id, n)
+        found = self._upsert(FileRecord, key, change, known=self._files.pop(key, None))
+        if found is None:
+            return None
+        self._files[key] = found
+        return found[0]
 
     # Jobs ---------------------------------------------------------------------------------------------------------
 
@@ -329,7 +352,8 @@ class Ledger:
     def put_job(self, record: JobRecord, etag: str | None) -> tuple[JobRecord, bool]:
         """Write the job as read under `etag` (None: it did not exist); the job as it is, and whether we won."""
         key = keys.job(record.vendor, record.account, record.fingerprint)
-        return self._create(key, record) if etag is None else self._replace(key, record, etag)
+        written = self._create(key, record) if etag is None else self._replace(key, record, etag)
+        return written.document, written.is_ours
 
     def change_job(self, record: JobRecord, change: Callable[[JobRecord], JobRecord | None]) -> JobRecord:
         key = keys.job(record.vendor, record.account, record.fingerprint)
@@ -373,7 +397,7 @@ class Ledger:
             return quota.model_copy(update={"submissions": [*quota.submissions, submission]})
 
         quota = self._upsert(Quota, keys.quota(vendor, account, day), counted)
-        return len(quota.submissions) if quota else 0
+        return len(quota[0].submissions) if quota else 0
 
     # Publishing ---------------------------------------------------------------------------------------------------
 
@@ -480,8 +504,8 @@ class Ledger:
             reservation = Reservation(run_id=run_id, sequence=(latest.last.sequence if latest.last else 0) + 1)
             wanted = latest.model_copy(update={"reserved": reservation})
             key = keys.latest(pipeline)
-            _, won = self._replace(key, wanted, found[1]) if found else self._create(key, wanted)
-            if won:
+            written = self._replace(key, wanted, found[1]) if found else self._create(key, wanted)
+            if written.is_ours:
                 return reservation
         raise LedgerBusyError(f"too many runs of {pipeline} are being published at once")
 
@@ -534,18 +558,19 @@ class Ledger:
         except (UnclearError, ConflictError) as error:
             raise LedgerBusyError(f"the ledger did not answer: {error}") from error
 
-    def _create[D: LedgerDocument](self, key: str, document: D) -> tuple[D, bool]:
-        """Write a new document; the document as it is, and whether it is ours."""
+    def _create[D: LedgerDocument](self, key: str, document: D) -> "_Written[D]":
+        """Write a new document."""
         ours = document.model_copy(update={"writer": self._writer, "revision": 1})
         body = ours.to_json()
         for _ in range(_TRIES):
             try:
-                self._store.create(key, body)
+                etag = self._store.create(key, body)
             except (ConflictError, UnclearError):
                 if stored := self._get(key):
-                    return type(document).model_validate_json(stored.body), stored.body == body
+                    found = type(document).model_validate_json(stored.body)
+                    return _Written(found, stored.etag, is_ours=stored.body == body)
                 continue
-            return ours, True
+            return _Written(ours, etag, is_ours=True)
         raise LedgerBusyError("the ledger did not take a new document")
 
     def _create_text(self, key: str, body: str) -> None:
@@ -559,21 +584,22 @@ class Ledger:
             return
         raise LedgerBusyError("the landing bucket did not take a new document")
 
-    def _replace[D: LedgerDocument](self, key: str, document: D, etag: str) -> tuple[D, bool]:
-        """Replace a document as it was read; the document as it is, and whether it is ours."""
+    def _replace[D: LedgerDocument](self, key: str, document: D, etag: str) -> "_Written[D]":
+        """Replace a document as it was read."""
         ours = document.model_copy(update={"writer": self._writer, "revision": document.revision + 1})
         body = ours.to_json()
         for _ in range(_TRIES):
             try:
-                self._store.replace(key, body, etag)
+                etag_now = self._store.replace(key, body, etag)
             except (ConflictError, UnclearError):
                 stored = self._get(key)
                 if stored and stored.etag == etag:
                     continue
                 if stored is None:
-                    return document, False
-                return type(document).model_validate_json(stored.body), stored.body == body
-            return ours, True
+                    return _Written(document, etag, is_ours=False)
+                found = type(document).model_validate_json(stored.body)
+                return _Written(found, stored.etag, is_ours=stored.body == body)
+            return _Written(ours, etag_now, is_ours=True)
         raise LedgerBusyError("the ledger did not take a change")
 
     def items(self, pipeline: str, run_id: str) -> list[LoadItem]:
@@ -598,20 +624,28 @@ class Ledger:
             wanted = change(found[0])
             if wanted is None:
                 return found[0]
-            current, won = self._replace(key, wanted, found[1])
-            if won:
-                return current
+            written = self._replace(key, wanted, found[1])
+            if written.is_ours:
+                return written.document
         raise LedgerBusyError("too many writers want the same ledger document")
 
-    def _upsert[D: LedgerDocument](self, model: type[D], key: str, change: Callable[[D | None], D | None]) -> D | None:
+    def _upsert[D: LedgerDocument](
+        self, model: type[D], key: str, change: Callable[[D | None], D | None], *, known: tuple[D, str] | None = None
+    ) -> tuple[D, str] | None:
+        """Change a document, or make it, until nobody was in between; it and its ETag.
+
+        `known` is what it was when it was seen last. A change that comes to nothing is decided by what is there now.
+        """
         for _ in range(_TRIES):
-            found = self._read(model, key)
+            found = known or self._read(model, key)
             wanted = change(found[0] if found else None)
-            if wanted is None:
-                return found[0] if found else None
-            current, won = self._replace(key, wanted, found[1]) if found else self._create(key, wanted)
-            if won:
-                return current
+            if wanted is None and known is None:
+                return found
+            known = None
+            if wanted is not None:
+                written = self._replace(key, wanted, found[1]) if found else self._create(key, wanted)
+                if written.is_ours:
+                    return written.document, written.etag
         raise LedgerBusyError("too many writers want the same ledger document")
 
 

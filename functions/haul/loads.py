@@ -10,14 +10,13 @@ from haul.errors import HaulError, InvalidEventError, LoadFailedError
 from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome, Rerun, S3Object
-from haul.models.ledger import Latest, RunRecord
+from haul.models.ledger import Latest
 from haul.models.load import Items, Load
 from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.work import Job, JobStatus
 from haul.ports import (
     ConnectLoad,
     Documents,
-    Execution,
     Found,
     JobReport,
     LoadConnector,
@@ -54,13 +53,16 @@ class _Vendor:
         return self.connector.status(job, load.request)
 
 
-class _Loads(attempts.Flow[Load, LoadConnector]):
+class LoadFlow(attempts.Flow[Load, LoadConnector]):
     """What the load flow does in its own way."""
 
     kind = "load"
     state = Load
 
-    def __init__(self, connect: ConnectLoad, objects: Objects, landing: Documents) -> None:
+    def __init__(
+        self, ledger: Ledger, site: Site, *, connect: ConnectLoad, objects: Objects, landing: Documents
+    ) -> None:
+        super().__init__(ledger, site)
         self._connect = connect
         self._objects = objects
         self._landing = landing
@@ -172,55 +174,6 @@ def _object(uri: str, version_id: str | None, size: int) -> S3Object:
     return S3Object(bucket=bucket, key=key, version_id=version_id, size=size)
 
 
-def start(
-    event: Mapping[str, Any],
-    execution: Execution,
-    *,
-    ledger: Ledger,
-    connect: ConnectLoad,
-    objects: Objects,
-    landing: Documents,
-    site: Site,
-    now: datetime,
-) -> Load:
-    """Turn a trigger into a run with a load job, as `attempts.begin` says.
-
-    Raises:
-        SourceGoneError: the object is not there any more in the version that was named.
-    """
-    flow = _Loads(connect, objects, landing)
-    return attempts.begin(event, execution, flow, ledger=ledger, site=site, now=now)
-
-
-def prepared(
-    record: RunRecord,
-    *,
-    ledger: Ledger,
-    connect: ConnectLoad,
-    objects: Objects,
-    landing: Documents,
-    site: Site,
-    now: datetime,
-) -> Load:
-    """Complete, check and resolve a run's request and what it sends, as `attempts.prepared` says."""
-    return attempts.prepared(record, _Loads(connect, objects, landing), ledger=ledger, site=site, now=now)
-
-
 def vendor(connector: LoadConnector, objects: Objects) -> jobs.Vendor[Load]:
     """The vendor as this flow asks it for jobs."""
     return _Vendor(connector, objects)
-
-
-def check(
-    load: Load,
-    *,
-    ledger: Ledger,
-    connector: LoadConnector,
-    objects: Objects,
-    landing: Documents,
-    site: Site,
-    now: datetime,
-) -> Load:
-    """Look once where the load's job and all that it started stand, as `attempts.check` says."""
-    flow = _Loads(lambda *_: connector, objects, landing)
-    return attempts.check(load, connector, flow, ledger=ledger, landing=landing, site=site, now=now)

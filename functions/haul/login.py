@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from haul.connectors import SecretSource
-from haul.errors import CredentialsRefusedError
+from haul.errors import CredentialsRefusedError, UnexpectedResponseError, VendorUnavailableError
 
 
 class Session(Protocol):
@@ -74,3 +74,13 @@ class Login[C, S: Session]:
             if fresh == known:  # the same password again would only bring the user closer to being locked out
                 raise
             return self._log_in(fresh)
+
+
+def logged_in[S](log_in: Callable[[], S], *, submits: bool) -> S:
+    """Log in. An odd answer to that is no answer to the submission it was for, which has not been sent."""
+    try:
+        return log_in()
+    except UnexpectedResponseError as error:
+        if not submits:
+            raise
+        raise VendorUnavailableError(str(error), sent=False) from None

@@ -574,10 +574,6 @@ class Landing(Documents, Protocol):
         """Create a multipart upload with full-object CRC64NVME; its id."""
         ...
 
-    def upload(
-        self, key: str, upload_id: str, number: int, body: bytes | bytearray | memoryview, *, checksum: str
-    ) -> Part: ...
-
     def sender(self) -> PartSender:
         """Open a way to stream parts."""
         ...

@@ -197,11 +197,9 @@ def landed_files(export: Export, ledger: Ledger, landing: Documents) -> tuple[Co
             raise IncompleteDownloadError(f"{file.vendor_name} was planned, but nothing is known of its download")
         if record.error and record.state is FileState.FAILED:
             kind = by_name(record.error.name) or PermanentError
-            raise kind(f"{record.error.message}, {_times(record.tries)}")
+            raise kind(f"{record.error.message}{_times(record.tries)}")
         if record.landed is None or record.state is not FileState.LANDED:
-            raise IncompleteDownloadError(
-                f"the download of {file.vendor_name} stopped half-way, {_times(record.tries)}"
-            )
+            raise IncompleteDownloadError(f"the download of {file.vendor_name} stopped half-way{_times(record.tries)}")
         found.append(record)
     _compare_rows(contents, found)
     return contents, found
@@ -214,7 +212,10 @@ def _compare_rows(contents: Contents, files: Sequence[FileRecord]) -> None:
 
 
 def _times(tries: int) -> str:
-    return {1: "once", 2: "twice", 3: "three times", 4: "four times"}.get(tries, f"{tries} times")
+    """How often a file was tried, as the end of a sentence; a single try goes without saying."""
+    if tries <= 1:
+        return ""
+    return ", " + {2: "twice", 3: "three times", 4: "four times"}.get(tries, f"{tries} times")
 
 
 def schema_fingerprint(dataset: Dataset) -> str:
@@ -347,7 +348,8 @@ def _sum(values: Sequence[int | None]) -> int | None:
 _TRANSITION_USD = 25e-6
 _GB_SECOND_USD = 13.3334e-6
 _S3_WRITE_USD = 5e-6
-_PART_BYTES = 8 * 1024 * 1024
+_PART_BYTES = 32 << 20
+"""Of most vendors; where ranges are honoured parts are twice as large, and of an unknown length half."""
 _DOWNLOAD_GB = 1.769 / 1.024
 _SMALL_GB = 0.5
 

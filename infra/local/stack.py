@@ -227,14 +227,6 @@ class Stack:
             for execution in page["executions"]
         ]
 
-    def execution_of(self, pipeline: str, timeout: float = 30) -> str:
-        """The first execution whose event names `pipeline`, which a rule may be about to start."""
-
-        def found() -> str | None:
-            return next((arn for arn in self.executions() if self.look(arn).input.get("pipeline") == pipeline), None)
-
-        return _there(self.until(found, lambda arn: arn is not None, timeout=timeout))
-
     def history(self, arn: str) -> list[Json]:
         pages = self.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=arn)
         return [dict(event) for page in pages for event in page["events"]]
@@ -322,10 +314,6 @@ class Stack:
         """Every manifest of a pipeline, the oldest first."""
         return [json.loads(body) for _, body in sorted(self.objects(f"manifests/{pipeline}/").items())]
 
-    def run_documents(self, pipeline: str) -> list[Json]:
-        """How every ended run of a pipeline ended, the oldest first."""
-        return [json.loads(body) for _, body in sorted(self.objects(f"runs/{pipeline}/").items())]
-
     # What it told
 
     def notices(self, pipeline: str, *, at_least: int = 1, timeout: float = _NOTICE_SECONDS) -> list[Notice]:
@@ -412,8 +400,3 @@ class Stack:
 
 def _construct(module: str) -> str:
     return module.title().replace("_", "")
-
-
-def _there[T](value: T | None) -> T:
-    assert value is not None  # noqa: S101 - was waited for
-    return value

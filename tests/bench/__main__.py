@@ -35,14 +35,14 @@ SLOW = "25 MB/s a connection"
 QUOTA = "0.29 vCPU"
 SIZED = (
     contenders.OURS,
-    contenders.OURS_BUFFERED,
+    contenders.OURS_HELD,
     contenders.OURS_FULL,
     contenders.BOTO3,
     contenders.CONTENT,
     contenders.RCLONE,
 )
 
-SMALL = (contenders.FLOOR, contenders.OURS, contenders.OURS_BUFFERED, contenders.OURS_FULL, contenders.BOTO3)
+SMALL = (contenders.FLOOR, contenders.OURS, contenders.OURS_HELD, contenders.OURS_FULL, contenders.BOTO3)
 
 
 def say(what: str) -> None:

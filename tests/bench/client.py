@@ -3,7 +3,7 @@
     python -m tests.bench.client [--verify full|length] [--sha256] [--ranges N] [--seconds N --progress FILE]
         URL S3_ENDPOINT [KEY]
 
-Without `--ranges` the vendor is not asked for any: the file is buffered part by part, as of a vendor that has none.
+Without `--ranges` the vendor is not asked for any, as one that has none.
 With `--seconds` it stops in time with exit status 3, and FILE holds what the next one goes on with.
 Memory is what the process grew by after everything was imported and the client made.
 """

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from haul.transfer.ranges import STREAMED_PART_BYTES
+from haul.transfer.mover import STREAMED_PART_BYTES
 from tests.bench import servers, tools
 
 _OTHERS = Path(__file__).parent / "others.py"
@@ -85,7 +85,7 @@ def _shell(script: str, *arguments: str | Path) -> list[str]:
 
 FLOOR = "curl GET + curl PUT"
 OURS = "Haul, streamed"
-OURS_BUFFERED = "Haul, buffered"
+OURS_HELD = "Haul, held"
 OURS_FULL = "Haul, streamed, verified in full"
 OURS_SHA256 = "Haul, streamed, SHA-256"
 BOTO3 = "boto3 upload_fileobj"
@@ -101,7 +101,7 @@ OUR_PART_BYTES = STREAMED_PART_BYTES
 ALL = [
     Contender(FLOOR, _curl, signs=False),
     Contender(OURS, ours("--ranges", "1")),
-    Contender(OURS_BUFFERED, ours()),
+    Contender(OURS_HELD, ours()),
     Contender(OURS_FULL, ours("--ranges", "1", "--verify", "full"), part=0.4),
     Contender(OURS_SHA256, ours("--ranges", "1", "--sha256")),
     *(Contender(name, ours("--ranges", str(ranges))) for ranges, name in RANGES.items()),
@@ -118,4 +118,4 @@ THROTTLED = [
     Contender(CURL_GET, _curl_get, stores=False, signs=False),
     *(BY_NAME[name] for name in (OURS, *RANGES.values(), BOTO3)),
 ]
-QUICK = [BY_NAME[name] for name in (FLOOR, OURS, OURS_BUFFERED, BOTO3)]
+QUICK = [BY_NAME[name] for name in (FLOOR, OURS, OURS_HELD, BOTO3)]

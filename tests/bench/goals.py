@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from haul.transfer.upload import PART_BYTES
+from haul.transfer.mover import HELD_PART_BYTES
 from tests.bench import contenders, imports
 from tests.bench.measuring import Spread
 from tests.bench.moving import Result
@@ -52,7 +52,7 @@ def _goal(what: str, limit: float, spread: Spread, **more: object) -> Goal:
 def of_moves(results: Sequence[Result]) -> list[Goal]:
     """What the plain setting says of CPU and price; what did not run says nothing."""
     ran = {result.contender: result.cpu_per_gb() for result in results if not result.skipped and result.moves}
-    ways = {contenders.OURS: contenders.OUR_PART_BYTES, contenders.OURS_BUFFERED: PART_BYTES}
+    ways = {contenders.OURS: contenders.OUR_PART_BYTES, contenders.OURS_HELD: HELD_PART_BYTES}
     floor, boto3 = ran.get(contenders.FLOOR), ran.get(contenders.BOTO3)
     goals = []
     for way, part_bytes in ways.items():

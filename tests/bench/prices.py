@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from haul.transfer.upload import PART_BYTES
+from haul.transfer.mover import HELD_PART_BYTES
 
 TRANSITION_USD = 25e-6
 GB_SECOND_USD = 13.3334e-6
@@ -67,7 +67,7 @@ def month(user: User, cpu_s_per_gb: float) -> Month:
     transitions = user.published * (10 + 3 * user.polls + 5 * items) + user.nothing_new * 4
     calls = user.published * (6 + user.polls) + user.nothing_new * 2
     seconds = user.run_gb * max(cpu_s_per_gb, 1 / VENDOR_GB_PER_SECOND)
-    parts = user.files * (2 + math.ceil(user.file_bytes / PART_BYTES))
+    parts = user.files * (2 + math.ceil(user.file_bytes / HELD_PART_BYTES))
     writes = user.published * (14 + 2 * user.polls + 4 * user.files + parts) + user.nothing_new * 4
     return Month(
         transitions=transitions * TRANSITION_USD,

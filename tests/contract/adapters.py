@@ -1,146 +1,148 @@
 """What the conformance tests must be told of each vendor: a further vendor adds its adapter to `ADAPTERS`."""
 
+import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 from haul import connectors
-from haul.ports import Connector
-from infra.local.vendors.adobe import AdobeSimulator
-from infra.local.vendors.liquid import LiquidSimulator
-from infra.local.vendors.mediarithmics import MediarithmicsSimulator
-from infra.local.vendors.simulator import VendorSimulator
-from infra.local.vendors.visier import VisierSimulator
-from tests.fakes.secret import FakeSecret
+from haul.models.work import Job
+from haul.ports import Connector, JobReport
+from tests.fakes.simulated import secret_at
+
+RUN = "20261122T050003Z-7c1f9a"
 
 
-class Adapter(Protocol):
+class Simulated(ABC):
     """A vendor's simulator, with jobs that end at once and credentials that occur nowhere else.
 
     Paths are regular expressions, as the simulator's faults take them.
+
+    Attributes:
+        credentials: what simulator and secret both know, under one name; the first is the one that is rotated.
+        knobs: what else the simulator is started with.
+        fields: what else of the secret differs from the demo's.
+        submission: the call that makes a job.
+        poll: a call that each look at a job makes first.
+        login: the call that answers a token.
+        unknown_status: an answer to `poll` with a status word that nobody knows.
     """
 
-    secret: FakeSecret
-    request: Mapping[str, Any]
-    submission: str
-    poll: str
-    login: str
-    unknown_status: Mapping[str, Any]
+    vendor: ClassVar[str]
+    credentials: ClassVar[Mapping[str, str]]
+    knobs: ClassVar[Mapping[str, Any]] = {}
+    fields: ClassVar[Mapping[str, str | None]] = {}
+    request: ClassVar[Mapping[str, Any]]
+    submission: ClassVar[str]
+    poll: ClassVar[str]
+    login: ClassVar[str]
+    unknown_status: ClassVar[Mapping[str, Any]]
 
-    @property
-    def simulator(self) -> VendorSimulator[Any]: ...
+    def __init__(self) -> None:
+        made = importlib.import_module(f"infra.local.vendors.{self.vendor}").SIMULATOR
+        self.simulator = made(**{"job_seconds": 0, **self.credentials, **self.knobs})
+        self.simulator.start()
+        self.secret = secret_at(self.simulator.url, self.vendor, **{**self.credentials, **self.fields})
 
-    def connect(self) -> Connector: ...
+    @abstractmethod
+    def connect(self) -> Any:
+        """The connector, with the options that nothing is said about."""
+
+    @abstractmethod
+    def submit(self, connector: Any) -> Job:
+        """Have the vendor make a job of `request`."""
+
+    @abstractmethod
+    def look(self, connector: Any, job: Job) -> JobReport:
+        """Ask where the job stands."""
+
+    def now(self) -> datetime:
+        """What time it is at the vendor."""
+        return datetime.fromtimestamp(self.simulator._clock.now(), UTC)
 
     def rotate(self) -> Mapping[str, str]:
-        """Change the password at the vendor, and nowhere else: the secret's fields that are new."""
-        ...
+        """Change a credential at the vendor, and nowhere else: the secret's fields that are new."""
+        name, value = next(iter(self.credentials.items()))
+        changed = {name: f"changed-{value}"}
+        self.simulator.configure(**changed)
+        self.expire_tokens()
+        return changed
 
-    def expire_tokens(self) -> None: ...
+    def expire_tokens(self) -> None:
+        self.simulator._events()["expire-tokens"]()
 
     def jobs(self) -> int:
         """How many jobs the vendor has been made to run."""
-        ...
+        return len(self.simulator.jobs())
 
     def confidential(self) -> Sequence[str]:
         """What the secret keeps, and every token given out so far."""
-        ...
+        return [*self.credentials.values(), *self.simulator._tokens]
 
+    @abstractmethod
     def error(self, text: str) -> Mapping[str, Any]:
         """The vendor's kind of error body."""
-        ...
 
 
-class Visier:
-    secret: FakeSecret
-    request: Mapping[str, Any] = {"dataVersionNumber": "7000004"}
-    submission = "/jobs$"
-    poll = "/jobs/"
-    login = "/visierSecureToken$"
-    unknown_status: Mapping[str, Any] = {"jobUuid": "c19e2f2b", "status": "PAUSED"}
-
-    def __init__(self) -> None:
-        self.simulator = VisierSimulator(job_seconds=0, password="first-K7!pass", api_key="key-5fd01c1f7b6e")
-        self.simulator.start()
-        self.secret = FakeSecret(
-            {
-                "base_url": self.simulator.url,
-                "vanity_name": "demo",
-                "username": "demo",
-                "password": "first-K7!pass",
-                "api_key": "key-5fd01c1f7b6e",
-            }
-        )
+class Adapter(Simulated):
+    """A vendor and its exports."""
 
     def connect(self) -> Connector:
-        return connectors.connect("visier", self.secret, {})
+        return connectors.connect(self.vendor, self.secret, {})
 
-    def rotate(self) -> Mapping[str, str]:
-        self.simulator.configure(password="changed-K7!pass")
-        self.simulator.invalidate_tokens()
-        return {"password": "changed-K7!pass"}
+    def submit(self, connector: Connector) -> Job:
+        return Job(id=connector.schedule(self.request, run_id=RUN))
 
-    def expire_tokens(self) -> None:
-        self.simulator.invalidate_tokens()
+    def look(self, connector: Connector, job: Job) -> JobReport:
+        return connector.status(job)
 
-    def jobs(self) -> int:
-        return len(self.simulator.jobs())
 
-    def confidential(self) -> Sequence[str]:
-        return ["first-K7!pass", "key-5fd01c1f7b6e", *self.simulator._tokens]
+class SimulatedVisier(Simulated):
+    vendor = "visier"
+    credentials: ClassVar = {"password": "first-K7!pass", "api_key": "key-5fd01c1f7b6e"}
+    login = "/visierSecureToken$"
 
     def error(self, text: str) -> Mapping[str, Any]:
-        return {"localizedMessage": text, "errorCode": "Oops", "message": text, "rci": "8f1c-22", "userError": True}
+        words = dict.fromkeys(("code", "errorCode"), "Oops") | dict.fromkeys(("message", "localizedMessage"), text)
+        return {**words, "rci": "8f1c-22", "userError": True}
 
 
-class Liquid:
-    secret: FakeSecret
-    request: Mapping[str, Any] = {"jobName": "nightly", "itemType": "Attendee", "contentType": "application/json"}
-    submission = "/batch/export$"
+class Visier(SimulatedVisier, Adapter):
+    request: ClassVar = {"dataVersionNumber": "7000004"}
+    submission = "/jobs$"
+    poll = "/jobs/"
+    unknown_status: ClassVar = {"jobUuid": "c19e2f2b", "status": "PAUSED"}
+
+
+class SimulatedLiquid(Simulated):
+    vendor = "liquid"
+    credentials: ClassVar = {"password": "first-K7!pass", "client_secret": "cs-5fd01c1f7b6e"}
     poll = "/batch/status$"
     login = "/oauth2/token$"
-    unknown_status: Mapping[str, Any] = {"status": "Paused", "recordsProcessed": "7"}
-
-    def __init__(self) -> None:
-        self.simulator = LiquidSimulator(job_seconds=0, password="first-K7!pass", client_secret="cs-5fd01c1f7b6e")
-        self.simulator.start()
-        self.secret = FakeSecret(
-            {
-                "base_url": self.simulator.url,
-                "client_id": "demo",
-                "client_secret": "cs-5fd01c1f7b6e",
-                "username": "demo",
-                "password": "first-K7!pass",
-                "community": "demo",
-            }
-        )
-
-    def connect(self) -> Connector:
-        return connectors.connect("liquid", self.secret, {})
-
-    def rotate(self) -> Mapping[str, str]:
-        self.simulator.configure(password="changed-K7!pass")
-        self.simulator.invalidate_tokens()
-        return {"password": "changed-K7!pass"}
-
-    def expire_tokens(self) -> None:
-        self.simulator.invalidate_tokens()
-
-    def jobs(self) -> int:
-        return len(self.simulator.jobs())
+    unknown_status: ClassVar = {"status": "Paused", "recordsProcessed": "7"}
 
     def confidential(self) -> Sequence[str]:
         links = [token for job in self.simulator._jobs.values() for token in job.tokens]
-        return ["first-K7!pass", "cs-5fd01c1f7b6e", *self.simulator._tokens, *links]
+        return [*super().confidential(), *links]
 
     def error(self, text: str) -> Mapping[str, Any]:
         return {"error": "invalid_request", "error_description": text}
 
 
-class Mediarithmics:
+class Liquid(SimulatedLiquid, Adapter):
+    request: ClassVar = {"jobName": "nightly", "itemType": "Attendee", "contentType": "application/json"}
+    submission = "/batch/export$"
+
+
+class Mediarithmics(Adapter):
     """Known by e-mail and password: a long-lived token has nothing that expires or is renewed."""
 
-    secret: FakeSecret
-    request: Mapping[str, Any] = {
+    vendor = "mediarithmics"
+    credentials: ClassVar = {"password": "first-K7!pass"}
+    knobs: ClassVar = {"api_token": "token-5fd01c1f7b6e"}
+    fields: ClassVar = {"api_token": None, "email": "demo"}
+    request: ClassVar = {
         "organisation_id": "1426",
         "datamart_id": "1509",
         "query": {"query_language": "OTQL", "query_text": "SELECT { emails { id } } FROM UserPoint"},
@@ -149,37 +151,20 @@ class Mediarithmics:
     submission = "/executions$"
     poll = "/executions$"
     login = "/access_tokens$"
-    unknown_status: Mapping[str, Any] = {"status": "ok", "data": [{"id": "7897897", "status": "PAUSED"}], "total": 1}
-
-    def __init__(self) -> None:
-        self.simulator = MediarithmicsSimulator(job_seconds=0, password="first-K7!pass", api_token="token-5fd01c1f7b6e")
-        self.simulator.start()
-        self.secret = FakeSecret({"base_url": self.simulator.url, "email": "demo", "password": "first-K7!pass"})
-
-    def connect(self) -> Connector:
-        return connectors.connect("mediarithmics", self.secret, {})
-
-    def rotate(self) -> Mapping[str, str]:
-        self.simulator.configure(password="changed-K7!pass")
-        self.simulator.invalidate_tokens()
-        return {"password": "changed-K7!pass"}
-
-    def expire_tokens(self) -> None:
-        self.simulator.invalidate_tokens()
+    unknown_status: ClassVar = {"status": "ok", "data": [{"id": "7897897", "status": "PAUSED"}], "total": 1}
 
     def jobs(self) -> int:
         return len(self.simulator.executions())
-
-    def confidential(self) -> Sequence[str]:
-        return ["first-K7!pass", *self.simulator._tokens]
 
     def error(self, text: str) -> Mapping[str, Any]:
         return {"status": "error", "error": text, "error_id": "9eedef5f-0c1d"}
 
 
-class Adobe:
-    secret: FakeSecret
-    request: Mapping[str, Any] = {
+class Adobe(Adapter):
+    vendor = "adobe"
+    credentials: ClassVar = {"client_secret": "first-K7!secret", "client_id": "id-5fd01c1f7b6e"}
+    knobs: ClassVar = {"profiles": 100}
+    request: ClassVar = {
         "fields": "_id,personalEmail.address",
         "filter": {"segments": [{"segmentId": "52c26d0d-45f2-47a2-ab30-ed06abc981ff"}]},
         "destination": {"datasetId": "5b7c86968f7b6501e21ba9df"},
@@ -188,41 +173,7 @@ class Adobe:
     submission = "/export/jobs$"
     poll = "/export/jobs/"
     login = "/ims/token/v3$"
-    unknown_status: Mapping[str, Any] = {"id": 11037, "status": "PAUSED"}
-
-    def __init__(self) -> None:
-        self.simulator = AdobeSimulator(
-            job_seconds=0, profiles=100, client_id="id-5fd01c1f7b6e", client_secret="first-K7!secret"
-        )
-        self.simulator.start()
-        self.secret = FakeSecret(
-            {
-                "base_url": self.simulator.url,
-                "ims_url": self.simulator.url,
-                "client_id": "id-5fd01c1f7b6e",
-                "client_secret": "first-K7!secret",
-                "org_id": "demo@AdobeOrg",
-                "sandbox": "prod",
-                "scopes": "openid,session",
-            }
-        )
-
-    def connect(self) -> Connector:
-        return connectors.connect("adobe", self.secret, {})
-
-    def rotate(self) -> Mapping[str, str]:
-        self.simulator.configure(client_secret="changed-K7!secret")
-        self.simulator.invalidate_tokens()
-        return {"client_secret": "changed-K7!secret"}
-
-    def expire_tokens(self) -> None:
-        self.simulator.invalidate_tokens()
-
-    def jobs(self) -> int:
-        return len(self.simulator.jobs())
-
-    def confidential(self) -> Sequence[str]:
-        return ["first-K7!secret", "id-5fd01c1f7b6e", *self.simulator._tokens]
+    unknown_status: ClassVar = {"id": 11037, "status": "PAUSED"}
 
     def error(self, text: str) -> Mapping[str, Any]:
         return {"error_code": "999999", "message": text, "detail": text, "error_description": text}

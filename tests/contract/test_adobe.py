@@ -1,9 +1,7 @@
 """Adobe's connector against its simulator: every endpoint, and each scenario that reaches the connector."""
 
 import hashlib
-import http.client
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +26,9 @@ from haul.models.export import Contents
 from haul.models.work import Job, JobStatus
 from haul.ports import Connector, DownloadSource, Found, Known
 from infra.local.vendors.adobe import AdobeSimulator
+from tests.fakes.clock import Clock
 from tests.fakes.secret import FakeSecret
+from tests.fakes.simulated import fetch, secret_at, simulators
 
 FIRST, SECOND = "52c26d0d-45f2-47a2-ab30-ed06abc981ff", "4edc8488-2c35-4f6d-b4c6-9075c68d2df4"
 DATASET = "5b7c86968f7b6501e21ba9df"
@@ -51,17 +51,8 @@ type Simulate = Callable[..., AdobeSimulator]
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    started: list[AdobeSimulator] = []
-
-    def start(scenario: str = "success", **knobs: Any) -> AdobeSimulator:
-        adobe = AdobeSimulator(scenario=scenario, **{"job_seconds": 0, "profiles": 200, **knobs})
-        adobe.start()
-        started.append(adobe)
-        return adobe
-
-    yield start
-    for adobe in started:
-        adobe.stop()
+    with simulators(AdobeSimulator, job_seconds=0, profiles=200) as simulate:
+        yield simulate
 
 
 @pytest.fixture
@@ -70,9 +61,7 @@ def adobe(simulate: Simulate) -> AdobeSimulator:
 
 
 def secret_of(adobe: AdobeSimulator, **fields: str | None) -> FakeSecret:
-    demo = dict.fromkeys(("client_id", "client_secret", "scopes"), "demo")
-    here = {"base_url": adobe.url, "ims_url": adobe.url, "org_id": "demo@AdobeOrg", "sandbox": "prod"}
-    return FakeSecret({**demo, **here, **fields})
+    return secret_at(adobe.url, "adobe", **fields)
 
 
 def connect(adobe: AdobeSimulator, options: Mapping[str, Any] | None = None, **fields: str | None) -> Connector:
@@ -88,19 +77,6 @@ def finished(connector: Connector, request: Mapping[str, Any] = TOGETHER) -> Job
     report = connector.status(job)
     assert report.status is JobStatus.SUCCEEDED
     return job.model_copy(update={"result_id": report.result_id})
-
-
-def fetch(source: DownloadSource, method: str = "GET") -> tuple[int, bytes]:
-    """GET as the download does: the bytes as they come."""
-    url = urlsplit(source.url)
-    assert url.netloc == source.host
-    connection = http.client.HTTPConnection(source.host, timeout=10)
-    try:
-        connection.request(method, f"{url.path}?{url.query}", headers=dict(source.headers))
-        with connection.getresponse() as reply:
-            return reply.status, reply.read()
-    finally:
-        connection.close()
 
 
 def landed_as_served(adobe: AdobeSimulator, connector: Connector, job: Job, contents: Contents) -> bool:
@@ -167,7 +143,7 @@ def test_what_is_no_token_is_not_taken_for_one(adobe: AdobeSimulator, body: str)
     adobe.fault("POST", "/ims/token/v3", body=body, headers={"Content-Type": "application/json"})
 
     with pytest.raises(UnexpectedResponseError):
-        submitted(connect(adobe))
+        AdobeClient(secret_of(adobe)).job("1")
 
 
 def test_the_url_of_the_login_may_be_given_whole(adobe: AdobeSimulator) -> None:
@@ -952,16 +928,3 @@ def test_only_the_record_of_an_ended_job_is_deleted(adobe: AdobeSimulator) -> No
         delete.run({"job": running.id or ""})
 
     assert [str(job["id"]) for job in adobe.jobs()] == [running.id]
-
-
-class Clock:
-    """The time, moved by hand."""
-
-    def __init__(self) -> None:
-        self._at = time.time()
-
-    def __call__(self) -> float:
-        return self._at
-
-    def advance(self, seconds: float) -> None:
-        self._at += seconds

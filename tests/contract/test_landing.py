@@ -3,7 +3,6 @@
 import base64
 import gzip
 import os
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from haul.errors import CorruptFileError, LandingNotWritableError, LedgerBusyErr
 from haul.models.export import Dataset, RemoteFile
 from haul.ports import DownloadSource, Landing, ObjectHead, Part, UploadEndedError
 from haul.transfer.land import Tuning, land_file
+from haul.transfer.sending import pouring
 from haul.transfer.upload import combined
 from tests.fakes.file_server import Reply, file_server
 from tests.fakes.landing import FakeLanding
@@ -46,10 +46,11 @@ def landing(request: pytest.FixtureRequest) -> Landing:
 
 
 def parts_of(landing: Landing, upload_id: str) -> list[Part]:
-    return [
-        landing.upload(KEY, upload_id, number, bytearray(piece), checksum=total(piece))
-        for number, piece in enumerate(PIECES, 1)
-    ]
+    with closing(landing.sender()) as sender:
+        return [
+            sender.send(KEY, upload_id, number, length=len(piece), fill=pouring(piece))
+            for number, piece in enumerate(PIECES, 1)
+        ]
 
 
 def test_a_small_object_is_checked_and_gets_a_version_each_time(landing: Landing) -> None:
@@ -80,11 +81,16 @@ def test_parts_make_an_object_with_the_checksum_of_the_whole(landing: Landing) -
     assert landing.read(KEY) == WHOLE
 
 
-def test_a_part_with_another_sum_is_refused(landing: Landing) -> None:
+def test_a_part_that_comes_to_another_sum_is_refused(s3: "S3Client", monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a bit had changed between the sum and the wire."""
+    bucket = f"landing-{uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+    landing = S3Landing(bucket, s3, lambda: Credentials("test", "test"))
     upload_id = landing.begin(KEY, content_type="application/gzip")
+    monkeypatch.setattr("haul.adapters.parts.crc64nvme", lambda data, before: crc64nvme(data, before) ^ 1)
 
-    with pytest.raises(CorruptFileError):
-        landing.upload(KEY, upload_id, 1, PIECES[0], checksum=total(PIECES[1]))
+    with closing(landing.sender()) as sender, pytest.raises(CorruptFileError):
+        sender.send(KEY, upload_id, 1, length=3, fill=pouring(b"abc"))
 
 
 def test_an_object_with_another_sum_than_the_whole_is_refused(landing: Landing) -> None:
@@ -114,31 +120,16 @@ def test_an_aborted_upload_takes_nothing_more_and_may_be_aborted_again(landing: 
     landing.abort(KEY, upload_id)
     landing.abort(KEY, upload_id)
 
-    with pytest.raises(LedgerBusyError, match="ended by another writer"):
-        landing.upload(KEY, upload_id, 3, b"more", checksum=total(b"more"))
+    with closing(landing.sender()) as sender, pytest.raises(UploadEndedError):
+        sender.send(KEY, upload_id, 3, length=4, fill=pouring(b"more"))
     with pytest.raises(LedgerBusyError, match="ended by another writer"):
         landing.complete(KEY, upload_id, parts, checksum=total(WHOLE))
 
 
-def pouring(data: bytes) -> Callable[[memoryview], None]:
-    """Fills spaces with `data`, one after the other."""
-    rest = memoryview(data)
-
-    def fill(space: memoryview) -> None:
-        nonlocal rest
-        space[:], rest = rest[: len(space)], rest[len(space) :]
-
-    return fill
-
-
-def test_parts_that_are_streamed_are_listed_and_make_the_object(landing: Landing) -> None:
+def test_parts_are_listed_and_make_the_object(landing: Landing) -> None:
     upload_id = landing.begin(KEY, content_type="application/gzip")
 
-    with closing(landing.sender()) as sender:
-        parts = [
-            sender.send(KEY, upload_id, number, length=len(piece), fill=pouring(piece))
-            for number, piece in enumerate(PIECES, 1)
-        ]
+    parts = parts_of(landing, upload_id)
     listed = landing.parts(KEY, upload_id)
     version = landing.complete(KEY, upload_id, parts, checksum=combined(parts))
 
@@ -199,19 +190,20 @@ def test_a_document_is_written_again_and_one_that_is_not_there_is_none(landing: 
     assert landing.read("runs/people/r2.json") is None
 
 
-def test_a_file_lands_in_parts(landing: Landing) -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["held", "of unknown length"])
+def test_a_file_that_comes_once_lands_in_parts(landing: Landing, told: bool) -> None:  # noqa: FBT001  # a parameter
     data = gzip.compress(b"id\n") + b"".join(gzip.compress(b"1\n2\n3\n" * 100, 0) for _ in range(20_000))
     file = RemoteFile(dataset="Employee", name="e.csv.gz", part=0, vendor_file_id=1, vendor_name="e.csv.gz")
 
     with file_server() as server:
-        url = server.put("/f", Reply(data))
+        url = server.put("/f", Reply(data, framing="length" if told else "chunked"))
         landed = land_file(
             lambda: DownloadSource(url, {}, server.host),
             landing,
             KEY,
             file=file,
             dataset=Dataset(name="Employee", table="Employee"),
-            tuning=Tuning(part_bytes=5 << 20),
+            tuning=Tuning(part_bytes=5 << 20, held_part_bytes=5 << 20),
         )
 
     assert landing.read(KEY) == data

@@ -1,9 +1,7 @@
 """LiquidAnalytics' connector against its simulator: every endpoint, and each scenario that reaches the connector."""
 
 import hashlib
-import http.client
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,14 +31,16 @@ from haul.models.event import Outcome
 from haul.models.export import Contents, Download, Export, Format
 from haul.models.landed import LandedFile
 from haul.models.work import Job, JobStatus
-from haul.ports import Connector, DownloadSource, Known, TakesLinks
+from haul.ports import Connector, Known, TakesLinks
 from haul.transfer.land import land_file
 from haul.transfer.links import Network
 from haul.transfer.source import Patience, open_body
 from infra.local.vendors.liquid import LiquidSimulator
 from infra.local.vendors.server import Bytes, LocalServer, Reply, Request
+from tests.fakes.clock import Clock, wait_until
 from tests.fakes.landing import FakeLanding
 from tests.fakes.secret import FakeSecret
+from tests.fakes.simulated import fetch, secret_at, simulators
 from tests.fakes.world import World
 
 JSON = {"jobName": "nightly", "itemType": "Attendee", "contentType": "application/json"}
@@ -53,17 +53,8 @@ type Simulate = Callable[..., LiquidSimulator]
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    started: list[LiquidSimulator] = []
-
-    def start(scenario: str = "success", **knobs: Any) -> LiquidSimulator:
-        liquid = LiquidSimulator(scenario=scenario, **{"job_seconds": 0, "attendees": 30, **knobs})
-        liquid.start()
-        started.append(liquid)
-        return liquid
-
-    yield start
-    for liquid in started:
-        liquid.stop()
+    with simulators(LiquidSimulator, job_seconds=0, attendees=30) as simulate:
+        yield simulate
 
 
 @pytest.fixture
@@ -72,8 +63,7 @@ def liquid(simulate: Simulate) -> LiquidSimulator:
 
 
 def secret_of(liquid: LiquidSimulator, **fields: str | None) -> FakeSecret:
-    demo = dict.fromkeys(("client_id", "client_secret", "username", "password", "community"), "demo")
-    return FakeSecret({"base_url": liquid.url, **demo, **fields})
+    return secret_at(liquid.url, "liquid", **fields)
 
 
 def connect(liquid: LiquidSimulator, options: Mapping[str, Any] | None = None, **fields: str | None) -> Connector:
@@ -94,19 +84,6 @@ def finished(connector: Connector, request: Mapping[str, Any] = JSON) -> Job:
 def exported(connector: Connector, request: Mapping[str, Any] = JSON) -> tuple[Job, Contents]:
     job = finished(connector, request)
     return job, connector.contents(job, request)
-
-
-def fetch(source: DownloadSource) -> tuple[int, bytes]:
-    """GET as the download does."""
-    url = urlsplit(source.url)
-    connection = http.client.HTTPConnection(url.netloc, timeout=10)
-    try:
-        headers = dict(source.headers) if url.netloc == source.host else {}
-        connection.request("GET", f"{url.path}?{url.query}", headers=headers)
-        with connection.getresponse() as reply:
-            return reply.status, reply.read()
-    finally:
-        connection.close()
 
 
 # Logging in
@@ -1004,23 +981,3 @@ def test_operations_answer_as_the_vendor_does(liquid: LiquidSimulator) -> None:
 def test_a_job_that_is_not_there_is_said_to_be_unknown(liquid: LiquidSimulator, name: str) -> None:
     with pytest.raises(RequestRejectedError, match="does not know job j1"):
         connect(liquid).operations()[name].run({"job": "j1"})
-
-
-class Clock:
-    """The time, moved by hand."""
-
-    def __init__(self) -> None:
-        self._at = time.time()
-
-    def __call__(self) -> float:
-        return self._at
-
-    def advance(self, seconds: float) -> None:
-        self._at += seconds
-
-
-def wait_until(holds: Callable[[], bool], *, seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.005)
-    return holds()

@@ -27,6 +27,7 @@ from haul.models.work import Job, JobStatus
 from haul.ports import LoadConnector
 from infra.local.vendors.liquid import LiquidSimulator
 from tests.fakes.secret import FakeSecret
+from tests.fakes.simulated import secret_at, simulators
 
 CSV = {
     "jobName": "from-s3",
@@ -62,17 +63,8 @@ class Attendees:
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    started: list[LiquidSimulator] = []
-
-    def start(scenario: str = "success", **knobs: Any) -> LiquidSimulator:
-        liquid = LiquidSimulator(scenario=scenario, **{"job_seconds": 0, "attendees": 30, **knobs})
-        liquid.start()
-        started.append(liquid)
-        return liquid
-
-    yield start
-    for liquid in started:
-        liquid.stop()
+    with simulators(LiquidSimulator, job_seconds=0, attendees=30) as simulate:
+        yield simulate
 
 
 @pytest.fixture
@@ -80,13 +72,12 @@ def liquid(simulate: Simulate) -> LiquidSimulator:
     return simulate()
 
 
-def secret_at(url: str, **fields: str) -> FakeSecret:
-    demo = dict.fromkeys(("client_id", "client_secret", "username", "password", "community"), "demo")
-    return FakeSecret({"base_url": url, **demo, **fields})
+def secret_of(liquid: LiquidSimulator, **fields: str | None) -> FakeSecret:
+    return secret_at(liquid.url, "liquid", **fields)
 
 
 def connect(liquid: LiquidSimulator, options: Mapping[str, Any] | None = None, **fields: str) -> LoadConnector:
-    return connectors.connect_load("liquid", "import", secret_at(liquid.url, **fields), options or {})
+    return connectors.connect_load("liquid", "import", secret_of(liquid, **fields), options or {})
 
 
 def started(connector: LoadConnector, request: Mapping[str, Any] = CSV, source: Attendees | None = None) -> Job:
@@ -207,7 +198,9 @@ def test_memory_does_not_grow_with_the_file() -> None:
     with Sink(("127.0.0.1", 0), Sink.Handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        connector = connectors.connect_load("liquid", "import", secret_at(f"http://127.0.0.1:{server.server_port}"), {})
+        connector = connectors.connect_load(
+            "liquid", "import", secret_at(f"http://127.0.0.1:{server.server_port}", "liquid"), {}
+        )
         connector.prepare(CSV)
         tracemalloc.start()
 
@@ -251,7 +244,7 @@ def test_an_import_of_nothing_is_refused(liquid: LiquidSimulator) -> None:
 @pytest.mark.parametrize(("action", "says"), [("export", "there is import"), ("imports", "imports")])
 def test_another_action_is_no_load(liquid: LiquidSimulator, action: str, says: str) -> None:
     with pytest.raises(InvalidEventError, match=says):
-        connectors.connect_load("liquid", action, secret_at(liquid.url), {})
+        connectors.connect_load("liquid", action, secret_of(liquid), {})
 
 
 def test_a_refused_login_is_told_before_anything_is_sent(liquid: LiquidSimulator) -> None:
@@ -525,7 +518,7 @@ def test_nobody_can_be_asked_for_an_import(liquid: LiquidSimulator) -> None:
 def test_no_error_shows_a_secret_or_a_row(liquid: LiquidSimulator) -> None:
     """Also where the vendor repeats them."""
     liquid.fault("POST", "/batch/import$", status=400, body={"error": "bad", "error_description": "s3cret-client"})
-    connector = connectors.connect_load("liquid", "import", secret_at(liquid.url, client_secret="s3cret-client"), {})
+    connector = connectors.connect_load("liquid", "import", secret_of(liquid, client_secret="s3cret-client"), {})
     liquid.configure(client_secret="s3cret-client")
 
     with pytest.raises(RequestRejectedError) as refused:

@@ -1,17 +1,14 @@
 """mediarithmics' connector against its simulator: every endpoint, and each scenario that reaches the connector."""
 
 import hashlib
-import http.client
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from haul import connectors, exports
+from haul import attempts, connectors, exports
 from haul.connectors.mediarithmics.client import MediarithmicsClient
 from haul.connectors.mediarithmics.connector import MediarithmicsConnector
 from haul.errors import (
@@ -27,16 +24,19 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
+from haul.exports import ExportFlow
 from haul.ledger import Ledger
 from haul.models.event import Outcome
 from haul.models.export import Contents, Export
 from haul.models.vendors.mediarithmics import QueryExportOptions
 from haul.models.work import Job, JobStatus
-from haul.ports import Connector, DownloadSource, Execution, Known, Site
+from haul.ports import Connector, Execution, Known, Site
 from infra.local.vendors.mediarithmics import MediarithmicsSimulator
+from tests.fakes.clock import Clock, wait_until
 from tests.fakes.landing import FakeLanding
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.secret import FakeSecret
+from tests.fakes.simulated import fetch, secret_at, simulators
 
 OTQL = 'SELECT { emails { id } } FROM UserPoint WHERE segments { id = "51023" }'
 NAME = "haul mics-active-emails"
@@ -56,17 +56,8 @@ type Simulate = Callable[..., MediarithmicsSimulator]
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    started: list[MediarithmicsSimulator] = []
-
-    def start(scenario: str = "success", **knobs: Any) -> MediarithmicsSimulator:
-        mics = MediarithmicsSimulator(scenario=scenario, **{"job_seconds": 0, **knobs})
-        mics.start()
-        started.append(mics)
-        return mics
-
-    yield start
-    for mics in started:
-        mics.stop()
+    with simulators(MediarithmicsSimulator, job_seconds=0) as simulate:
+        yield simulate
 
 
 @pytest.fixture
@@ -75,7 +66,7 @@ def mics(simulate: Simulate) -> MediarithmicsSimulator:
 
 
 def secret_of(mics: MediarithmicsSimulator, **fields: str | None) -> FakeSecret:
-    return FakeSecret({"base_url": mics.url, "api_token": "demo", **fields})
+    return secret_at(mics.url, "mediarithmics", **fields)
 
 
 def connect(mics: MediarithmicsSimulator, **options: Any) -> Connector:
@@ -109,22 +100,6 @@ def files_of(connector: Connector) -> tuple[Contents, Job]:
 
 def ours(mics: MediarithmicsSimulator) -> list[dict[str, object]]:
     return [export for export in mics.exports() if export["name"] == NAME]
-
-
-def fetch(source: DownloadSource) -> tuple[int, bytes]:
-    """GET as the download does: the bytes as they come."""
-    url = urlsplit(source.url)
-    assert url.netloc == source.host
-    connection = http.client.HTTPConnection(source.host, timeout=10)
-    try:
-        connection.putrequest("GET", f"{url.path}?{url.query}" if url.query else url.path, skip_accept_encoding=True)
-        for name, value in source.headers.items():
-            connection.putheader(name, value)
-        connection.endheaders()
-        with connection.getresponse() as reply:
-            return reply.status, reply.read()
-    finally:
-        connection.close()
 
 
 # Being known
@@ -1092,23 +1067,21 @@ class Flow:
             "options": options,
         }
         execution = Execution(f"arn:{trigger}", self.now)
-        return exports.schedule(
-            event, execution, ledger=Ledger(self.store), connect=self.connect, site=SITE, now=self.now
-        )
+        return attempts.begin(event, execution, self._decisions(), now=self.now)
 
     def run(self, trigger: str, **options: Any) -> Export:
         export = self.start(trigger, **options)
         while export.outcome is None and export.status in {JobStatus.RUNNING, JobStatus.UNKNOWN}:
             self.pass_time(export.wait_seconds)
-            connector = self.connect(export.vendor, export.connection, export.options)
-            ledger = Ledger(self.store)
-            export = exports.check(
-                export, ledger=ledger, connector=connector, landing=self.landing, site=SITE, now=self.now
-            )
+            flow = self._decisions()
+            export = attempts.check(export, flow.connect(export), flow, landing=self.landing, now=self.now)
         if export.outcome is None:
             connector = self.connect(export.vendor, export.connection, export.options)
             export = exports.plan(export, ledger=Ledger(self.store), connector=connector, landing=self.landing)
         return export
+
+    def _decisions(self) -> ExportFlow:
+        return ExportFlow(Ledger(self.store), SITE, connect=self.connect)
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -1200,23 +1173,3 @@ def finished_export(mics: MediarithmicsSimulator) -> object:
         if not mics.executions()[-1].get("end_date"):
             mics.end(job_id.split("/")[1])
     return ours(mics)[-1]["id"]
-
-
-class Clock:
-    """The time, moved by hand."""
-
-    def __init__(self) -> None:
-        self._at = time.time()
-
-    def __call__(self) -> float:
-        return self._at
-
-    def advance(self, seconds: float) -> None:
-        self._at += seconds
-
-
-def wait_until(holds: Callable[[], bool], *, seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.01)
-    return holds()

@@ -2,12 +2,9 @@
 
 import gzip
 import hashlib
-import http.client
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -29,9 +26,11 @@ from haul.errors import (
 )
 from haul.models.export import Column
 from haul.models.work import Job, JobStatus
-from haul.ports import Connector, DownloadSource, Found, Known
+from haul.ports import Connector, Found, Known
 from infra.local.vendors.visier import VisierSimulator
+from tests.fakes.clock import Clock, wait_until
 from tests.fakes.secret import FakeSecret
+from tests.fakes.simulated import fetch, secret_at, simulators
 
 FULL = {"dataVersionNumber": "7000004"}
 DELTA = {"dataVersionNumber": "7000004", "baseDataVersionNumber": "7000002"}
@@ -42,17 +41,8 @@ type Simulate = Callable[..., VisierSimulator]
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    started: list[VisierSimulator] = []
-
-    def start(scenario: str = "success-full", **knobs: Any) -> VisierSimulator:
-        visier = VisierSimulator(scenario=scenario, **{"job_seconds": 0, **knobs})
-        visier.start()
-        started.append(visier)
-        return visier
-
-    yield start
-    for visier in started:
-        visier.stop()
+    with simulators(VisierSimulator, scenario="success-full", job_seconds=0) as simulate:
+        yield simulate
 
 
 @pytest.fixture
@@ -61,8 +51,7 @@ def visier(simulate: Simulate) -> VisierSimulator:
 
 
 def secret_of(visier: VisierSimulator, **fields: str | None) -> FakeSecret:
-    demo = dict.fromkeys(("vanity_name", "username", "password", "api_key"), "demo")
-    return FakeSecret({"base_url": visier.url, **demo, **fields})
+    return secret_at(visier.url, "visier", **fields)
 
 
 def connect(visier: VisierSimulator, options: Mapping[str, Any] | None = None, **fields: str | None) -> Connector:
@@ -74,22 +63,6 @@ def finished(connector: Connector, request: Mapping[str, Any] = FULL) -> Job:
     report = connector.status(Job(id=job_id))
     assert report.status is JobStatus.SUCCEEDED
     return Job(id=job_id, result_id=report.result_id)
-
-
-def fetch(source: DownloadSource) -> tuple[int, bytes]:
-    """GET as the download does: the bytes as they come."""
-    url = urlsplit(source.url)
-    assert url.netloc == source.host
-    connection = http.client.HTTPConnection(source.host, timeout=10)
-    try:
-        connection.putrequest("GET", url.path, skip_accept_encoding=True)
-        for name, value in source.headers.items():
-            connection.putheader(name, value)
-        connection.endheaders()
-        with connection.getresponse() as reply:
-            return reply.status, reply.read()
-    finally:
-        connection.close()
 
 
 # Logging in
@@ -780,23 +753,3 @@ def test_reads_of_what_is_not_there_say_so(visier: VisierSimulator) -> None:
         operations["export-details"].run({"export": "e1"})
     with pytest.raises(RequestRejectedError, match="j1"):
         operations["job-status"].run({"job": "j1"})
-
-
-class Clock:
-    """The time, moved by hand."""
-
-    def __init__(self) -> None:
-        self._at = time.time()
-
-    def __call__(self) -> float:
-        return self._at
-
-    def advance(self, seconds: float) -> None:
-        self._at += seconds
-
-
-def wait_until(holds: Callable[[], bool], *, seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.01)
-    return holds()

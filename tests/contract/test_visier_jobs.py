@@ -29,6 +29,7 @@ from haul.ports import Known, LoadConnector, LoadReport, Source
 from infra.local.vendors.visier import VisierSimulator
 from tests.contract.load_adapters import BytesSource
 from tests.fakes.secret import FakeSecret
+from tests.fakes.simulated import secret_at, simulators
 
 RUN = "20261122T050003Z-7c1f9a"
 ALL = {"allTenants": True, "runProcessingJob": True}
@@ -70,10 +71,8 @@ class Load:
         return report
 
 
-def secret_of(visier: VisierSimulator) -> FakeSecret:
-    return FakeSecret(
-        {"base_url": visier.url, **dict.fromkeys(("vanity_name", "username", "password", "api_key"), "demo")}
-    )
+def secret_of(visier: VisierSimulator, **fields: str | None) -> FakeSecret:
+    return secret_at(visier.url, "visier", **fields)
 
 
 def connect(visier: VisierSimulator, action: str = "extract-and-load", **options: Any) -> LoadConnector:
@@ -102,17 +101,8 @@ def ended(items: Any) -> dict[str | None, Outcome]:
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    running: list[VisierSimulator] = []
-
-    def start(scenario: str = "load", **knobs: Any) -> VisierSimulator:
-        visier = VisierSimulator(scenario=scenario, **{"job_seconds": 0, "calls_per_minute": 10_000, **knobs})
-        visier.start()
-        running.append(visier)
-        return visier
-
-    yield start
-    for visier in running:
-        visier.stop()
+    with simulators(VisierSimulator, scenario="load", job_seconds=0, calls_per_minute=10_000) as simulate:
+        yield simulate
 
 
 # Starting

@@ -25,6 +25,7 @@ from haul.models.event import Outcome
 from haul.ports import Answer
 from infra.local.vendors.visier import VisierSimulator
 from tests.fakes.secret import FakeSecret
+from tests.fakes.simulated import secret_at, simulators
 
 C7O, E1A, ZZ9 = "WFF_j1r~c7o", "WFF_j1r~e1a", "WFF_j1r~zz9"
 CONNECTOR, CREDENTIAL = "5f6ac4e0-3a1b-4f0e-9d0b-2a7f0c1d9e11", "0c7d2a55-8a34-4b1e-b7a0-6a0d5b9f4c22"
@@ -44,17 +45,8 @@ type Simulate = Callable[..., VisierSimulator]
 
 @pytest.fixture
 def simulate() -> Iterator[Simulate]:
-    started: list[VisierSimulator] = []
-
-    def start(**knobs: Any) -> VisierSimulator:
-        visier = VisierSimulator(**knobs)
-        visier.start()
-        started.append(visier)
-        return visier
-
-    yield start
-    for visier in started:
-        visier.stop()
+    with simulators(VisierSimulator) as simulate:
+        yield simulate
 
 
 @pytest.fixture
@@ -62,9 +54,8 @@ def visier(simulate: Simulate) -> VisierSimulator:
     return simulate()
 
 
-def secret_of(visier: VisierSimulator, **fields: str) -> FakeSecret:
-    demo = dict.fromkeys(("vanity_name", "username", "password", "api_key"), "demo")
-    return FakeSecret({"base_url": visier.url, **demo, **fields})
+def secret_of(visier: VisierSimulator, **fields: str | None) -> FakeSecret:
+    return secret_at(visier.url, "visier", **fields)
 
 
 def ask(visier: VisierSimulator, operation: str, content: Mapping[str, Any] | None = None, **given: Any) -> Answer:

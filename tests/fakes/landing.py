@@ -62,14 +62,6 @@ class FakeLanding:
         self.uploads[upload_id] = _Upload(key, content_type)
         return upload_id
 
-    def upload(self, key: str, upload_id: str, number: int, body: Bytes, *, checksum: str) -> Part:
-        self._called("upload")
-        data = bytes(body)
-        _check(key, data, checksum)
-        self._open(key, upload_id).parts[number] = data
-        self.on_part(number)
-        return _part(number, data)
-
     def sender(self) -> "_Sender":
         return _Sender(self)
 

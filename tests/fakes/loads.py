@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, override
 
-from haul import exports, loads, publishing
+from haul import attempts, exports, loads, publishing
 from haul.endings import Endings
 from haul.errors import SourceGoneError, VendorUnavailableError
 from haul.jobs import Vendor
+from haul.loads import LoadFlow
 from haul.models import vendors
 from haul.models.event import Outcome, S3Object
 from haul.models.load import Load, LoadItem
@@ -152,19 +153,15 @@ class LoadWorld(World):
     def invoke(self, execution: Run, step: str, state: dict[str, Any]) -> dict[str, Any]:
         if not self._is_load(execution):
             return super().invoke(execution, step, state)
-        given: dict[str, Any] = {"ledger": self.ledger(), "landing": self.landing, "site": self.site, "now": self.now}
+        ledger, landing = self.ledger(), self.landing
+        flow = LoadFlow(ledger, self.site, connect=lambda *_: self.loads, objects=self, landing=landing)
         if step == "schedule":
-            load = loads.start(
-                execution.event,
-                Execution(execution.arn, self.now),
-                connect=lambda *_: self.loads,
-                objects=self,
-                **given,
-            )
+            load = attempts.begin(execution.event, Execution(execution.arn, self.now), flow, now=self.now)
         elif step == "check":
-            load = loads.check(Load.model_validate(state), connector=self.loads, objects=self, **given)
+            load = attempts.check(Load.model_validate(state), self.loads, flow, landing=landing, now=self.now)
         elif step == "publish":
-            load = publishing.publish(Load.model_validate(state), **given)
+            given = Load.model_validate(state)
+            load = publishing.publish(given, ledger=ledger, landing=landing, site=self.site, now=self.now)
         elif step == "notify":
             return self._notify(execution, Load.model_validate(state))
         else:

@@ -12,10 +12,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from haul import exports, publishing
+from haul import attempts, exports, publishing
 from haul.downloads import Downloader
 from haul.endings import Ending, Endings
 from haul.errors import HaulError, InvalidEventError, TransientError, UnknownConnectionError
+from haul.exports import ExportFlow
 from haul.ledger import Ledger
 from haul.models import vendors
 from haul.models.event import Outcome
@@ -165,15 +166,8 @@ class World:
         """Run one handler's decision with a writer of its own."""
         now = self.now
         if step == "schedule":
-            export = exports.schedule(
-                execution.event,
-                Execution(execution.arn, now),
-                ledger=self.ledger(),
-                connect=self.connect,
-                site=self.site,
-                now=now,
-            )
-            return _dump(export)
+            flow = ExportFlow(self.ledger(), self.site, connect=self.connect)
+            return _dump(attempts.begin(execution.event, Execution(execution.arn, now), flow, now=now))
         if step == "abandon":
             ending = Ending(
                 execution.arn,
@@ -194,14 +188,8 @@ class World:
     def _decide(self, step: str, export: Export, now: datetime) -> Export:
         match step:
             case "check":
-                return exports.check(
-                    export,
-                    ledger=self.ledger(),
-                    connector=self.connector(export),
-                    landing=self.landing,
-                    site=self.site,
-                    now=now,
-                )
+                flow = ExportFlow(self.ledger(), self.site, connect=self.connect)
+                return attempts.check(export, self.connector(export), flow, landing=self.landing, now=now)
             case "plan":
                 return exports.plan(
                     export, ledger=self.ledger(), connector=self.connector(export), landing=self.landing

@@ -44,7 +44,7 @@ def stories(new_customer: NewCustomer) -> Stories:
     one_file("slow-down", times=1, status=429, headers={"Retry-After": "1"})
     one_file("expired-token", times=1, also="expire-tokens")
     one_file("file-path-only", knobs={"paths": ["file"]})
-    one_file("big", times=1, truncate_after=0.95, knobs={"big_file_bytes": 10 * 2**20})
+    one_file("big", times=1, truncate_after=0.95, knobs={"big_file_bytes": 40 * 2**20})
     return told
 
 

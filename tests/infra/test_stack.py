@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from haul import keys
 from haul.settings import PREFIX, Settings
 from infra import environment, triggers
 from tests.infra.conftest import Synthesized, spelled
@@ -47,6 +48,17 @@ def test_what_is_landed_goes_when_its_retention_is_over(prod: Synthesized) -> No
             assert rule["Prefix"] == f"{folder}/{pipeline.pipeline}/"
             assert rule["ExpirationInDays"] == pipeline.landing.retention_days
             assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+
+
+def test_an_operations_result_goes_with_the_execution_that_names_it(prod: Synthesized) -> None:
+    rules = {rule["Id"]: rule for rule in prod.one("AWS::S3::Bucket", "Landing")["LifecycleConfiguration"]["Rules"]}
+
+    rule = rules["operation-results"]
+
+    assert keys.operation_result("visier", "list-uploads", "mark").startswith(rule["Prefix"])
+    assert rule["Prefix"] == "evidence/_operations/"
+    assert rule["ExpirationInDays"] == 90
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
 
 
 def test_nothing_ever_deletes_a_manifest_or_the_ledger(prod: Synthesized) -> None:

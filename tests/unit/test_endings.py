@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from haul import keys
-from haul.errors import LedgerBusyError, RequestRejectedError
+from haul.errors import LedgerBusyError, RequestRejectedError, VendorUnavailableError
 from haul.ledger import Ledger
 from haul.models.event import Outcome
 from haul.models.ledger import FileRecord, FileState, PipelineRecord, RunState
@@ -126,6 +126,31 @@ def test_a_vendor_that_refuses_to_cancel_does_not_keep_the_end_from_being_told()
     assert record.state is RunState.ABANDONED
     assert record.told
     assert not world.landing.uploads
+
+
+@pytest.mark.parametrize("still_down", [False, True])
+def test_the_sweep_cancels_what_nobody_could_while_the_vendor_was_down(*, still_down: bool) -> None:
+    world = World(capabilities=LISTS_RUNNING_AND_CANCELS)
+    execution = world.run(world.start(), until="check")
+    cancel = world.vendor.cancel
+
+    def down(job: Job) -> None:
+        raise VendorUnavailableError(f"503 for job {job.id}")
+
+    world.vendor.cancel = down  # type: ignore[method-assign]
+    world.abort(execution)
+    with pytest.raises(VendorUnavailableError):
+        world.rule(execution)
+    if not still_down:
+        world.vendor.cancel = cancel  # type: ignore[method-assign]
+    world.pass_hours(1)
+
+    swept = world.endings().sweep(now=world.now)
+
+    (record,) = world.records()
+    assert record.told
+    assert len(world.vendor.live()) == still_down
+    assert bool(swept.failures) == still_down
 
 
 def test_an_end_that_is_told_slowly_does_not_replace_what_a_later_attempt_came_to() -> None:

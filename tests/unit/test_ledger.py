@@ -11,9 +11,9 @@ from haul import keys
 from haul.errors import LedgerBusyError, QuotaExceededError, RunAbandonedError, RunNotFoundError
 from haul.ledger import Ledger, trigger_key
 from haul.models.event import Outcome, Start
-from haul.models.ledger import JobPhase, JobRecord, PipelineRecord, RunRecord, RunState
+from haul.models.ledger import FileRecord, FileState, JobPhase, JobRecord, PipelineRecord, RunRecord, RunState
 from haul.models.work import ErrorRecord
-from haul.ports import Store
+from haul.ports import Store, Stored
 from tests.fakes.memory_store import Fault, FaultyStore, MemoryStore
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -311,6 +311,60 @@ def test_a_run_that_still_goes_cannot_be_marked_as_told() -> None:
     ledger.told(record)
 
     assert list(ledger.active()) == [("people", record.run_id)]
+
+
+class ReadsCounted(MemoryStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def get(self, key: str) -> Stored | None:
+        self.reads += 1
+        return super().get(key)
+
+
+def a_file(**fields: Any) -> FileRecord:
+    return FileRecord(n=0, key="raw/people/a.csv", state=FileState.LANDING, **fields)
+
+
+def count_try(found: FileRecord | None) -> FileRecord:
+    known = found or a_file()
+    return known.model_copy(update={"tries": known.tries + 1})
+
+
+def test_a_files_record_is_read_once_by_the_one_who_writes_it() -> None:
+    store = ReadsCounted()
+    ledger = Ledger(store)
+
+    for _ in range(4):
+        ledger.write_file("people", "r", 0, count_try)
+
+    assert store.reads == 1
+    assert ledger.file("people", "r", 0) == Ledger(store).file("people", "r", 0)
+
+
+def test_who_comes_in_between_is_not_written_over() -> None:
+    store = MemoryStore()
+    one, other = Ledger(store), Ledger(store)
+
+    for ledger in (one, one, other, one, other, other, one):
+        ledger.write_file("people", "r", 0, count_try)
+
+    found = one.file("people", "r", 0)
+    assert found
+    assert (found.tries, found.revision) == (7, 7)
+
+
+def test_that_nothing_is_to_be_changed_is_decided_by_what_is_there_now() -> None:
+    store = MemoryStore()
+    one, other = Ledger(store), Ledger(store)
+    one.write_file("people", "r", 0, count_try)
+    other.write_file("people", "r", 0, count_try)
+
+    found = one.write_file("people", "r", 0, lambda found: count_try(found) if found and found.tries == 2 else None)
+
+    assert found
+    assert found.tries == 3
 
 
 def test_every_key_of_a_vendors_names_is_safe_and_different_names_stay_different() -> None:

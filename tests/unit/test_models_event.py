@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from haul.errors import InvalidEventError
 from haul.models import schemas, vendors
 from haul.models.base import duration_text, merged, parse
 from haul.models.event import About, Event, Notify, S3Object, Start, unreplaced
+from haul.models.export import Export
 
 
 def an_event(**fields: Any) -> dict[str, Any]:
@@ -304,3 +306,11 @@ def test_what_a_rule_had_no_value_for_is_not_there() -> None:
 
     assert source is not None
     assert source.object == S3Object(bucket="acme-inbox", key="inbox/people/")
+
+
+def test_an_error_that_nobody_caught_does_not_show_what_was_read() -> None:
+    """Lambda writes its text into the log, and the notice of the run that it ended repeats it."""
+    with pytest.raises(ValidationError) as wrong:
+        Export.model_validate({"request": {"filters": {"name": "Ada Lovelace"}}, "attempt": "Ada Lovelace"})
+
+    assert "Ada" not in str(wrong.value)

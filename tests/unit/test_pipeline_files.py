@@ -106,3 +106,62 @@ def test_no_function_reads_a_pipeline_file() -> None:
     }
 
     assert importing == {"cli"}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("vendor: adobe", "vendor is there twice"),
+        ("limits: {deadline: PT1H, deadline: PT2H}", "deadline is there twice"),
+        ("options: &a {empty: *a}", "holds itself"),
+        ("on: {schedule: {rate: 1 hour}}", 'stands in "when"'),
+    ],
+)
+def test_yaml_that_reads_as_something_else_is_refused(folder: Path, more: str, said: str) -> None:
+    (folder / "attendees.yaml").write_text(f"{PIPELINE}\n{more}\n")
+
+    with pytest.raises(InvalidEventError, match=said):
+        triggers.read_all("prod", folder)
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [
+        "0 5-11 * * ? *",
+        "0/5 8-17 ? * MON-FRI *",
+        "15,45 */2 1,15 jan-mar/2 ? 2026-2030",
+        "0 0 L * ? *",
+        "0 0 L-3 * ? *",
+        "0 0 3W * ? *",
+        "0 0 ? * 6L *",
+        "0 0 ? * FRI#2 *",
+        "0 22 ? * 1,7 2026/2",
+    ],
+)
+def test_a_cron_of_awss_is_taken(folder: Path, cron: str) -> None:
+    (folder / "attendees.yaml").write_text(f'{PIPELINE}\nwhen: {{schedule: {{cron: "{cron}"}}}}\n')
+
+    assert len(triggers.read_all("prod", folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("cron", "said"),
+    [
+        ("99 5 * * ? *", 'minute "99" cannot be; it takes 0 to 59'),
+        ("0 24 * * ? *", 'hour "24" cannot be'),
+        ("0 5 0 * ? *", 'day of month "0" cannot be'),
+        ("0 5 * 13 ? *", 'month "13" cannot be; it takes 1 to 12, JAN to DEC'),
+        ("0 5 ? * 0 *", 'day of week "0" cannot be; it takes 1 to 7, SUN to SAT'),
+        ("0 5 ? * MO *", 'day of week "MO" cannot be'),
+        ("0 5 * * ? 26", 'year "26" cannot be'),
+        ("*/0 5 * * ? *", 'minute "\\*/0" cannot be'),
+        ("? 5 * * ? *", 'minute "\\?" cannot be'),
+        ("0 5 1,? * ? *", 'day of month "\\?" cannot be'),
+        ("0 5 * * * *", "one of day of month and day of week must be \\?"),
+    ],
+)
+def test_a_cron_that_aws_would_refuse_at_the_deploy_is_refused_before(folder: Path, cron: str, said: str) -> None:
+    (folder / "attendees.yaml").write_text(f'{PIPELINE}\nwhen: {{schedule: {{cron: "{cron}"}}}}\n')
+
+    with pytest.raises(InvalidEventError, match=rf"attendees\.yaml: when\.schedule\.cron: {said}"):
+        triggers.read_all("prod", folder)

@@ -7,6 +7,7 @@ import pytest
 from haul.connectors.visier import contents, replies
 from haul.errors import RetypedColumnError, UnexpectedResponseError
 from haul.models.export import Contents
+from haul.replies import read as read_reply
 
 
 def column(name: str, data_type: str = "String", **facts: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def delta(*tables: dict[str, Any], **facts: Any) -> dict[str, Any]:
 
 def read(details: dict[str, Any], *, fail: bool = False) -> Contents:
     return contents.read(
-        replies.read(replies.ExportDetails, "GET /exports/e1", details), retyped_column="fail" if fail else "warn"
+        read_reply(replies.ExportDetails, "GET /exports/e1", details), retyped_column="fail" if fail else "warn"
     )
 
 

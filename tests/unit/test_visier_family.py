@@ -7,11 +7,11 @@ import pytest
 from haul.connectors.visier.family import Member, Wanted, report
 from haul.connectors.visier.job_replies import CancelResults, Child, Children, ListedJob, Started
 from haul.connectors.visier.jobs_client import Kind, kind_of
-from haul.connectors.visier.replies import read
 from haul.errors import UnexpectedResponseError
 from haul.models.event import Outcome
 from haul.models.work import JobStatus
 from haul.ports import LoadReport
+from haul.replies import read
 
 PARENT = Member(Kind.DISPATCHING, "d1", "WFF_j1r", "Succeeded")
 NOTHING = Wanted()

@@ -67,20 +67,6 @@ class S3Landing:
                 ChecksumType="FULL_OBJECT",
             )["UploadId"]
 
-    def upload(
-        self, key: str, upload_id: str, number: int, body: bytes | bytearray | memoryview, *, checksum: str
-    ) -> Part:
-        with self._words(key):
-            answer = self._s3.upload_part(
-                Bucket=self._bucket,
-                Key=key,
-                UploadId=upload_id,
-                PartNumber=number,
-                Body=_plain(body),
-                ChecksumCRC64NVME=checksum,
-            )
-        return Part(number=number, etag=answer["ETag"], bytes=len(body), checksum=checksum)
-
     def sender(self) -> PartSender:
         return S3PartSender(
             self._s3.meta.endpoint_url,

@@ -21,7 +21,7 @@ type Act = Callable[..., int]
 
 app = typer.Typer(
     name="haul",
-    help="Export jobs of SaaS vendors, landed in S3.",
+    help="Export and load jobs of SaaS vendors, by way of S3.",
     epilog="Exit status: 0 good, 1 failed, 2 usage, 3 nothing new, 4 partial, 5 refused (quota).",
     no_args_is_help=True,
     add_completion=False,
@@ -157,7 +157,7 @@ def _run(
     reason: _Reason = None,
     watch: _Watch = False,
 ) -> int:
-    """Start an export now.
+    """Start a run now.
 
     What is wrong with it is said before anything is started.
     """
@@ -252,15 +252,22 @@ def _call(
     connection: Annotated[
         str | None, typer.Option(metavar="NAME", help="Without one, the one that pipelines use.", show_default=False)
     ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Act as this pipeline does: its connection, its tenant.", show_default=False),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before something is changed.")] = False,
 ) -> int:
     """Make one of a vendor's own calls.
 
     What changes something is shown first, and asked about. The exit status says whether all of it was done.
     """
-    from haul.cli.calling import call
+    from haul.cli.calling import call, list_calls
 
-    return call(vendor, operation, arguments or [], invocation.deployment(), out, connection=connection, yes=yes)
+    if operation is None:
+        return list_calls(vendor, out)
+    deployment = invocation.deployment()
+    return call(vendor, operation, arguments or [], deployment, out, connection=connection, pipeline=pipeline, yes=yes)
 
 
 @_command(_secret, "set")

@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from haul.cli import parameters
+from haul.cli import accounts, parameters
+from haul.cli.accounts import Account
 from haul.cli.deployment import Deployment
 from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
@@ -20,21 +21,25 @@ _WIDEST = 60
 _EXITS = {Outcome.PARTIAL: Exit.PARTIAL, Outcome.FAILED: Exit.FAILED}
 
 
+def list_calls(vendor: str, out: Output) -> Exit:
+    """List the calls that there are, which needs no deployment."""
+    _list(vendors.operations(vendor), out)
+    return Exit.GOOD
+
+
 def call(
     vendor: str,
-    operation: str | None,
+    operation: str,
     arguments: Sequence[str],
     deployment: Deployment,
     out: Output,
     *,
     connection: str | None,
+    pipeline: str | None,
     yes: bool,
 ) -> Exit:
-    """Make one call and show the answer, or list the calls that there are."""
+    """Make one call and show the answer."""
     kinds = vendors.operations(vendor)
-    if operation is None:
-        _list(kinds, out)
-        return Exit.GOOD
     if operation not in kinds:
         hint = f"There are: {', '.join(kinds)}"
         raise CommandError(f"{vendor} has no operation {operation}", exit_code=Exit.USAGE, hint=hint)
@@ -42,8 +47,8 @@ def call(
     given = parameters.read(arguments, operation, kind)
     if kind.handles_credentials and deployment.read_credential is None:
         raise CommandError(switch_on(operation, deployment.environment))
-    chosen, options = _connection(vendor, connection, deployment)
-    wanted = deployment.connect(vendor, chosen, options).operations()[operation]
+    chosen = _account(vendor, connection, pipeline, deployment)
+    wanted = deployment.connect(vendor, chosen.connection, chosen.options).operations()[operation]
     if kind.changes and not yes:
         _ask(wanted, given, out)
     answer = wanted.run(given, deployment.read_credential)
@@ -93,25 +98,32 @@ def _list(kinds: Mapping[str, OperationKind], out: Output) -> None:
     out.table([[name, kind.summary, marks[name], parameters.usage(kind)] for name, kind in kinds.items()])
 
 
-def _connection(vendor: str, named: str | None, deployment: Deployment) -> tuple[str, Mapping[str, Any]]:
-    """The connection to call over: the one named, or the only one that the vendor's pipelines use.
+def _account(vendor: str, connection: str | None, pipeline: str | None, deployment: Deployment) -> Account:
+    """The account to call for: the only one of the vendor's pipelines, or the only one that goes with what is named.
 
-    An export's options come along, since they may name the tenant that is acted for.
+    Raises:
+        CommandError: it is none or several, and nobody guesses which of several tenants is meant.
     """
-    used: dict[str, Mapping[str, Any]] = {}
-    for record in deployment.pipelines().values():
-        event = record.event
-        if event.get("vendor") == vendor:
-            action = vendors.actions(vendor).get(event.get("action", ""))
-            exports = action is not None and action.kind == "export"
-            known = used.get(event["connection"], {})
-            used[event["connection"]] = event.get("options", {}) if exports else known
-    if named:
-        return named, used.get(named, {})
-    if len(used) == 1:
-        return next(iter(used.items()))
-    known_names = f"used by pipelines: {', '.join(sorted(used))}" if used else "no deployed pipeline uses one"
-    raise CommandError(f"which connection to {vendor}? {known_names}", exit_code=Exit.USAGE, hint="--connection NAME")
+    known = [account for account in accounts.used(deployment) if account.vendor == vendor]
+    chosen = [
+        account
+        for account in known
+        if connection in {None, account.connection} and (pipeline is None or pipeline in account.pipelines)
+    ]
+    if not chosen and connection and pipeline is None:
+        return Account(connection, vendor, {})
+    if len(chosen) == 1:
+        return chosen[0]
+    names = sorted(_described(account) for account in chosen or known)
+    used = f"used by pipelines: {'; '.join(names)}" if names else "no deployed pipeline uses one"
+    raise CommandError(
+        f"which connection to {vendor}? {used}", exit_code=Exit.USAGE, hint="--connection NAME, or --pipeline NAME"
+    )
+
+
+def _described(account: Account) -> str:
+    tenant = f" for tenant {account.tenant}" if account.tenant else ""
+    return f"{account.connection}{tenant} ({', '.join(account.pipelines)})"
 
 
 def _show(answer: Answer, out: Output) -> None:

@@ -120,7 +120,12 @@ def find(environment: str) -> Deployment:
     if not _NAME.fullmatch(environment):
         raise CommandError(f'"{environment}" cannot be an environment: lower-case letters, digits, dashes', exit_code=2)
     path = f"/haul/{environment}/"
-    client = wiring.client("ssm")
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region  # boto3 knows no other, and AWS's own command line obeys both
+    try:
+        client = wiring.client("ssm")
+    except ValueError as error:  # botocore has no error of its own for it
+        raise CommandError(str(error), exit_code=2, hint="AWS_ENDPOINT_URL must be a URL, or not be set.") from None
     pages = client.get_paginator("get_parameters_by_path").paginate(Path=path)
     names = {found["Name"].removeprefix(path): found["Value"] for page in pages for found in page["Parameters"]}
     if "export-flow-arn" not in names:

@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
-from haul.cli import planning
+from haul.cli import accounts, planning
+from haul.cli.accounts import Account
 from haul.cli.deployment import Deployment
 from haul.cli.failures import EXPECTED, CommandError, Exit, explain
 from haul.cli.output import Output
@@ -28,22 +29,12 @@ class Finding:
     todo: str | None = None
 
 
-@dataclass(frozen=True)
-class Patient:
-    """A connection, with the vendor and the options of a pipeline that uses it."""
-
-    connection: str
-    vendor: str
-    options: Mapping[str, Any]
-    pipelines: tuple[str, ...]
-
-
 def doctor(connection: str | None, vendor: str | None, deployment: Deployment, out: Output) -> Exit:
     """Look at one connection, or at all that a deployed pipeline uses; and at the landing bucket."""
-    patients = _patients(connection, vendor, deployment)
+    chosen = _accounts(connection, vendor, deployment)
     found = {deployment.environment: [_bucket(deployment)]}
-    for patient in patients:
-        found[_title(patient)] = list(_examine(patient, deployment))
+    for account in chosen:
+        found[_title(account)] = list(_examine(account, deployment))
     for title, findings in found.items():
         out.say(title, style="bold")
         for finding in findings:
@@ -55,32 +46,25 @@ def doctor(connection: str | None, vendor: str | None, deployment: Deployment, o
     document = {title: [asdict(finding) for finding in findings] for title, findings in found.items()}
     well = all(finding.well for finding in every)
     out.document({"well": well, "findings": document})
-    if not patients:
+    if not chosen:
         out.say("No pipeline is deployed, so no connection was looked at; name one, with --vendor.")
     return Exit.GOOD if well else Exit.FAILED
 
 
-def _title(patient: Patient) -> str:
-    tenant = patient.options.get("target_tenant")
-    return f"{patient.connection} ({patient.vendor}{f', tenant {tenant}' if tenant else ''})"
+def _title(account: Account) -> str:
+    return f"{account.connection} ({account.vendor}{f', tenant {account.tenant}' if account.tenant else ''})"
 
 
-def _patients(connection: str | None, vendor: str | None, deployment: Deployment) -> list[Patient]:
+def _accounts(connection: str | None, vendor: str | None, deployment: Deployment) -> list[Account]:
     """A connection of a pipeline that acts for another tenant is looked at for that tenant too."""
-    found: dict[tuple[str, str, str], Patient] = {}
-    for name, record in deployment.pipelines().items():
-        event = record.event
-        options = vendors.options_of_account(event)
-        key = (event["connection"], event["vendor"], str(options.get("target_tenant")))
-        known = found.get(key)
-        found[key] = Patient(key[0], key[1], options, (*(known.pipelines if known else ()), name))
+    found = accounts.used(deployment)
     if connection is None:
-        return list(found.values())
-    chosen = [patient for patient in found.values() if patient.connection == connection]
+        return found
+    chosen = [account for account in found if account.connection == connection]
     if not chosen and vendor:
-        chosen = [Patient(connection, vendor, {}, ())]
+        chosen = [Account(connection, vendor, {})]
     if not chosen:
-        known_names = ", ".join(sorted({patient.connection for patient in found.values()})) or "none"
+        known_names = ", ".join(sorted({account.connection for account in found})) or "none"
         raise CommandError(
             f"no deployed pipeline uses a connection {connection}; used: {known_names}",
             exit_code=Exit.USAGE,
@@ -89,11 +73,11 @@ def _patients(connection: str | None, vendor: str | None, deployment: Deployment
     return chosen
 
 
-def _examine(patient: Patient, deployment: Deployment) -> Iterator[Finding]:
-    name = deployment.settings.secret_prefix + patient.connection
-    set_it = f"haul secret set {patient.connection} --env {deployment.environment}"
+def _examine(account: Account, deployment: Deployment) -> Iterator[Finding]:
+    name = deployment.settings.secret_prefix + account.connection
+    set_it = f"haul secret set {account.connection} --env {deployment.environment}"
     try:
-        connector = deployment.connect(patient.vendor, patient.connection, patient.options)
+        connector = deployment.connect(account.vendor, account.connection, account.options)
     except EXPECTED as error:
         yield _unwell("secret", error, set_it)
         return
@@ -102,7 +86,7 @@ def _examine(patient: Patient, deployment: Deployment) -> Iterator[Finding]:
     if isinstance(connector, CountsCalls) and (left := connector.calls_left):
         text = ", ".join(f"{number:,} left this {window.lower()}" for window, number in left.items())
         yield Finding("calls", well=all(left.values()), text=text, todo=None if all(left.values()) else "wait for it")
-    if spent := planning.submissions(patient.vendor, connector, deployment, deployment.clock()):
+    if spent := planning.submissions(account.vendor, connector, deployment, deployment.clock()):
         left_today = spent.used < spent.limit
         yield Finding("quota", well=left_today, text=str(spent), todo=None if left_today else "wait for tomorrow (UTC)")
 

@@ -35,6 +35,8 @@ def read_json(path: Path) -> dict[str, Any]:
         document = json.loads(_text(path))
     except ValueError as error:
         raise InvalidEventError(f"{path}: not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidEventError(f"{path}: is nested too deep") from None
     if not isinstance(document, dict):
         raise InvalidEventError(f"{path}: must be a JSON object")
     return document
@@ -176,11 +178,12 @@ def checked(event: Mapping[str, Any]) -> Event:
 
 
 def check_meaning(event: Event, deployment: Deployment) -> None:
-    """Be sure that each symbol stands for something in a run that starts now; the vendor's own are its to answer.
+    """Be sure that a run that starts now has what it needs; what the vendor's own symbols stand for is its to answer.
 
     Raises:
-        InvalidEventError: one stands for nothing.
+        InvalidEventError: one stands for nothing, or there is nothing to send.
     """
+    vendors.require_source(event)
     ledger = deployment.ledger()
     latest = ledger.latest(event.pipeline)
     facts = symbols.Facts(

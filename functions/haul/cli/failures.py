@@ -89,9 +89,10 @@ _AWS_CODES = {
 
 def _explain_aws(error: Exception) -> Explained:
     name = type(error).__name__
-    if isinstance(error, aws.NoRegionError):
+    if isinstance(error, aws.NoRegionError | aws.InvalidRegionError):
+        message = "no AWS region is set" if isinstance(error, aws.NoRegionError) else str(error)
         hint = "Set AWS_REGION, or name a profile that has one with AWS_PROFILE."
-        return Explained(name, "no AWS region is set", Exit.FAILED, hint)
+        return Explained(name, message, Exit.FAILED, hint)
     if isinstance(error, aws.NoCredentialsError | aws.PartialCredentialsError | aws.ProfileNotFound):
         return Explained(name, f"no AWS credentials: {error}", Exit.FAILED, _CREDENTIALS)
     if isinstance(error, aws.HTTPClientError | aws.ConnectionError):

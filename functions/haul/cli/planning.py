@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from haul import exports, jobs, loads
+from haul import attempts, jobs
 from haul.cli import documents, words
 from haul.cli.deployment import Deployment
 from haul.cli.failures import Exit
 from haul.cli.output import Output
+from haul.exports import ExportFlow
 from haul.ledger import Ledger
+from haul.loads import LoadFlow
 from haul.models import vendors
 from haul.models.event import Event
 from haul.models.export import Export
@@ -102,7 +104,8 @@ def plan(event: Mapping[str, Any], deployment: Deployment, out: Output) -> Exit:
 def _prepared(event: Event, whole: Mapping[str, Any], ledger: Ledger, deployment: Deployment, now: datetime) -> Export:
     """Do what "Schedule export" does before it gets a job, for a run that is in no ledger."""
     record = _record(event, whole, now)
-    return exports.prepared(record, ledger=ledger, connect=deployment.connect, site=deployment.site, now=now)
+    flow = ExportFlow(ledger, deployment.site, connect=deployment.connect)
+    return attempts.prepared(record, flow, now=now)
 
 
 def _record(event: Event, whole: Mapping[str, Any], now: datetime) -> RunRecord:
@@ -118,15 +121,14 @@ def _record(event: Event, whole: Mapping[str, Any], now: datetime) -> RunRecord:
 
 def _plan_load(record: RunRecord, ledger: Ledger, deployment: Deployment, out: Output, now: datetime) -> Exit:
     """What a load would send or start; it looks at the objects and proves their content."""
-    load = loads.prepared(
-        record,
-        ledger=ledger,
+    flow = LoadFlow(
+        ledger,
+        deployment.site,
         connect=deployment.connect_load,
         objects=deployment.objects,
         landing=deployment.landing,
-        site=deployment.site,
-        now=now,
     )
+    load = attempts.prepared(record, flow, now=now)
     latest = ledger.latest(load.pipeline)
     expected = words.middle(latest.waited_seconds) if latest.waited_seconds else None
     size = deployment.objects.open(load.objects, load.options).size if load.objects else None

@@ -30,7 +30,7 @@ def run(
     reason: str | None = None,
     watch: bool = False,
 ) -> Exit:
-    """Start the export of a pipeline or an event; everything that can be known to be wrong is refused before."""
+    """Start a run of a pipeline or an event; everything that can be known to be wrong is refused before."""
     event = documents.event_of(named, deployment)
     event = {**event, "trigger": _trigger(deployment, reason or event.get("trigger", {}).get("reason"))}
     whole, checked = documents.settled(event, settings, deployment.ledger())

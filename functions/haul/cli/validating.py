@@ -13,7 +13,7 @@ from haul.cli.failures import CommandError, Exit
 from haul.cli.output import Output
 from haul.errors import InvalidEventError
 from haul.models import pipeline as pipelines
-from haul.models import pipeline_files
+from haul.models import pipeline_files, vendors
 from haul.models.base import merged
 from haul.models.event import Event
 from haul.models.symbols import symbols_in
@@ -77,7 +77,9 @@ def _check_event(event: dict[str, Any]) -> None:
     if not documents.is_whole(filled) and path.is_file():
         # Which environment it is completed in makes no difference to what is checked here.
         filled = merged(documents.pipeline_at(path, "").event(), filled)
-    _check_symbols(documents.checked(filled))
+    checked = documents.checked(filled)
+    vendors.require_source(checked)
+    _check_symbols(checked)
 
 
 def _filled(value: Any, at: str = "") -> Any:

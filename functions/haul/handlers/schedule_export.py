@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from haul import exports, wiring
+from haul import attempts, wiring
+from haul.exports import ExportFlow
 from haul.observability import logger, metrics
 from haul.ports import Execution
 
@@ -15,14 +16,8 @@ from haul.ports import Execution
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     execution = Execution.read(event["execution"])
     logger.append_keys(execution=execution.id, pipeline=event["event"].get("pipeline"))
-    export = exports.schedule(
-        event["event"],
-        execution,
-        ledger=wiring.ledger(),
-        connect=wiring.connect,
-        site=wiring.site(),
-        now=wiring.now(),
-    )
+    flow = ExportFlow(wiring.ledger(), wiring.site(), connect=wiring.connect)
+    export = attempts.begin(event["event"], execution, flow, now=wiring.now())
     logger.set_correlation_id(export.run_id)
     logger.info("export scheduled", job_id=export.job.id, adopted=export.job.adopted, outcome=export.outcome)
     if export.outcome is None and not export.job.adopted:

@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from haul import loads, wiring
+from haul import attempts, wiring
+from haul.loads import LoadFlow
 from haul.observability import logger, metrics
 from haul.ports import Execution
 
@@ -15,16 +16,14 @@ from haul.ports import Execution
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     execution = Execution.read(event["execution"])
     logger.append_keys(execution=execution.id, pipeline=event["event"].get("pipeline"))
-    load = loads.start(
-        event["event"],
-        execution,
-        ledger=wiring.ledger(),
+    flow = LoadFlow(
+        wiring.ledger(),
+        wiring.site(),
         connect=wiring.connect_load,
         objects=wiring.objects(time_left=lambda: context.get_remaining_time_in_millis() / 1000),
         landing=wiring.documents(),
-        site=wiring.site(),
-        now=wiring.now(),
     )
+    load = attempts.begin(event["event"], execution, flow, now=wiring.now())
     logger.set_correlation_id(load.run_id)
     logger.info("load started", job_id=load.job.id, adopted=load.job.adopted, outcome=load.outcome)
     if load.outcome is None and not load.job.adopted:

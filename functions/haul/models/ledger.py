@@ -108,8 +108,8 @@ class JobRecord(LedgerDocument):
 
     What Check learned of a finished job (`counts`, `partial`) is kept for those who only take it up.
     `submissions` counts all that were made for the fingerprint, `by_owner` those of the owner's run.
-    `cancelling` says that an owner asked for its end, which had not come when it was looked at; `shared_by_owner` that
-    the owner waited for it while another run owned it, so that it is not too old for it.
+    `cancelling` says that an owner asks for its end, which may not have come yet; `shared_by_owner` that the
+    owner waited for it while another run owned it, so that it is not too old for it.
     `owner` is `<pipeline>/<run_id>`, as is each of `shared_with`; `attempt` is the owner's that submitted or adopted.
     """
 

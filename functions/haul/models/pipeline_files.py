@@ -6,6 +6,8 @@ the same ones in the same words. No function imports it: none carries a YAML par
 """
 
 import difflib
+import json
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,18 @@ from haul.models.symbols import FILE, symbols_in
 FILES = "files"
 LONGEST_FILE = 32 * 1024
 """A request travels twice in an execution's state, as given and as resolved, and the state has 256 KiB."""
+
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_CRON: tuple[tuple[str, int, int, tuple[str, ...], str], ...] = (
+    ("minute", 0, 59, (), ""),
+    ("hour", 0, 23, (), ""),
+    ("day of month", 1, 31, (), r"\?|L(-\d+)?|LW|([1-9]|[12]\d|3[01])W"),
+    ("month", 1, 12, _MONTHS, ""),
+    ("day of week", 1, 7, _DAYS, r"\?|([1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)?L|([1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)#[1-5]"),
+    ("year", 1970, 2199, (), ""),
+)
+"""The fields of AWS's cron: name, from, to, words for the numbers, and what else may stand there."""
 
 
 def read_all(folder: Path, environment: str, environments: Collection[str]) -> list[Pipeline]:
@@ -70,14 +84,38 @@ def document(path: Path) -> Any:
         InvalidEventError: it is no YAML, or a file that it names cannot be put in.
         OSError, UnicodeDecodeError: the file itself cannot be read.
     """
-    import yaml  # noqa: PLC0415 - what imports this module need not read a file
-
-    try:
-        found = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise InvalidEventError(f"not YAML: {' '.join(str(error).split())}") from None
+    found = _loaded(path.read_text())
+    if isinstance(found, dict) and any(name is True for name in found):
+        raise InvalidEventError(
+            '"on", "yes" and "true" are true in YAML, and no field; what starts it stands in "when"'
+        )
     if isinstance(found, dict) and "request" in found:
         found["request"] = _with_files(found["request"], "request", path.parent / FILES)
+    return found
+
+
+def _loaded(text: str) -> Any:
+    """Read YAML as a document that could be JSON: no field twice, nothing that holds itself."""
+    import yaml  # noqa: PLC0415 - what imports this module need not read a file
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's own
+            seen = set()
+            for name, _ in node.value:
+                if isinstance(name, yaml.ScalarNode):
+                    if name.value in seen:
+                        twice = f"{name.value} is there twice"
+                        raise yaml.constructor.ConstructorError(None, None, twice, name.start_mark)
+                    seen.add(name.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        found = yaml.load(text, Loader)  # noqa: S506 - a safe one
+        json.dumps(found, default=str, skipkeys=True)
+    except yaml.YAMLError as error:
+        raise InvalidEventError(f"not YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, RecursionError):
+        raise InvalidEventError("something in it holds itself, or is nested too deep") from None
     return found
 
 
@@ -148,6 +186,26 @@ def _wrong_schedule(schedule: Schedule) -> Iterator[str]:
         yield f'when.schedule.time_zone: "{schedule.time_zone}" is unknown{hint}'
     if schedule.flexible and not 1 <= schedule.flexible.total_seconds() / 60 <= 1440:
         yield "when.schedule.flexible: must be from PT1M to PT24H"
+    if schedule.cron:
+        yield from (f"when.schedule.cron: {problem}" for problem in _wrong_cron(schedule.cron))
+
+
+def _wrong_cron(cron: str) -> Iterator[str]:
+    """What AWS would refuse only when the stack is deployed."""
+    given = cron.split(" ")
+    for text, (name, lowest, highest, words, more) in zip(given, _CRON, strict=True):
+        for part in text.split(","):
+            if re.fullmatch(more, part, re.IGNORECASE) and (part != "?" or part == text):
+                continue
+            match = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d+))?", part)
+            ends = [end for end in match.groups()[:2] if end] if match else []
+            numbers = [words.index(end.upper()) + lowest if end.upper() in words else end for end in ends]
+            fits = all(str(number).isdecimal() and lowest <= int(number) <= highest for number in numbers)
+            if not match or not fits or match[3] == "0":
+                named = f", {words[0]} to {words[-1]}" if words else ""
+                yield f'{name} "{part}" cannot be; it takes {lowest} to {highest}{named}, and AWS\'s * , - /'
+    if "?" not in {given[2], given[4]}:
+        yield "one of day of month and day of week must be ?"
 
 
 def _wrong_upstream(

@@ -3,9 +3,8 @@
 import contextlib
 import hashlib
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from haul import keys
@@ -21,9 +20,10 @@ from haul.models.export import Dataset, RemoteFile
 from haul.models.landed import Checksum, LandedFile, Progress
 from haul.ports import DownloadSource, Landing, OutOfTimeError, Part
 from haul.transfer.links import Network
-from haul.transfer.ranges import STREAMED_PART_BYTES, Layout, Mover, Pacing
+from haul.transfer.mover import HELD_PART_BYTES, SMALLEST_PART_BYTES, STREAMED_PART_BYTES, Layout, Mover, Pacing
+from haul.transfer.sending import Persistence
 from haul.transfer.source import Body, Door, NotRangedError, Patience, Version
-from haul.transfer.upload import PART_BYTES, Upload, combined, encoded
+from haul.transfer.upload import PART_BYTES, Upload, combined
 from haul.transfer.verify import (
     Check,
     Compression,
@@ -40,29 +40,36 @@ from haul.transfer.verify import (
 class Tuning:
     """What decides speed, memory and patience, not what lands.
 
-    Where ranges are proved, memory is a small buffer for each connection; elsewhere it is two parts and a little.
+    Where ranges are proved, memory is a small buffer for each connection; elsewhere it is a part that is held, or two
+    that are filled and sent in turn.
 
     Attributes:
-        part_bytes: of a part that is buffered; a file that is no longer is put in one request.
-        streamed_part_bytes: of a part that is streamed.
+        part_bytes: of a file whose length is unknown; a file that is no longer is put in one request.
+        held_part_bytes: where the length is known, but the vendor does not honour ranges.
+        streamed_part_bytes: where it does.
         enough_bytes_per_second: a connection that brings these is left alone.
         read_again_bytes_per_second: what reading a landed object takes, where several connections brought it.
         look_after_bytes: when to look how fast the first connection is,
         look_after_seconds: whichever comes first.
-        part_tries: how often a streamed part is sent, resting in between by `pause`.
+        persistence: how often a part is sent.
     """
 
     read_bytes: int = 256 << 10
     part_bytes: int = PART_BYTES
+    held_part_bytes: int = HELD_PART_BYTES
     streamed_part_bytes: int = STREAMED_PART_BYTES
     enough_bytes_per_second: float = 60e6
     read_again_bytes_per_second: float = 75e6
     look_after_bytes: int = 8 << 20
     look_after_seconds: float = 0.25
-    part_tries: int = 4
-    pause: Callable[[float], None] = time.sleep
+    persistence: Persistence = field(default_factory=Persistence)
     patience: Patience = field(default_factory=Patience)
     network: Network = field(default_factory=Network)
+
+    @property
+    def fine(self) -> "Tuning":
+        """With parts so small that an invocation brings some of them, be the vendor ever so slow."""
+        return replace(self, held_part_bytes=SMALLEST_PART_BYTES, streamed_part_bytes=SMALLEST_PART_BYTES)
 
 
 def land_file(
@@ -209,9 +216,12 @@ class _LandingOfFile:
             compression = compression_of(self.door.name, start, self.dataset)
             if size is None and not body.framed and not shows_its_end(compression, self.dataset):
                 raise TruncatedFileError(f"{self.door.name}: nothing shows where it ends, neither a length nor gzip")
-            if body.ranged and body.version and (body.length != size or body.version.size > self.tuning.part_bytes):
-                return self._stream(body, body.version, start, compression)
-            return self._buffer(body, size, start, compression)
+            proved = body.version if body.ranged else None
+            if proved and (body.length != size or proved.size > self.tuning.part_bytes):
+                return self._by_range(body, proved, start, compression)
+            if size is not None and size > self.tuning.part_bytes:
+                return self._held(body, size, start, compression)
+            return self._buffered(body, size, start, compression)
         finally:
             body.close()
 
@@ -229,56 +239,68 @@ class _LandingOfFile:
                     more.close()
         return bytes(start[:count])
 
-    def _stream(self, body: Body, version: Version, start: bytes, compression: Compression) -> LandedFile:
+    def _by_range(self, body: Body, version: Version, start: bytes, compression: Compression) -> LandedFile:
+        """Move a file of which every part can be fetched again."""
         layout = Layout.of(version.size, self.ranges, self.tuning.streamed_part_bytes)
+        progress = self._upload(layout, compression, version)
+        return self._move(progress, layout, version, body=body, start=start)
+
+    def _held(self, body: Body, size: int, start: bytes, compression: Compression) -> LandedFile:
+        """Move a file of known length that comes once, from its beginning to its end."""
+        layout = Layout.of(size, part_bytes=self.tuning.held_part_bytes)
+        # A server that names the version may honour ranges after all: that shows when somebody has to go on.
+        version = body.version if self.may_range and body.version and body.version.size == size else None
+        progress = self._upload(layout, compression, version)
+        try:
+            return self._move(progress, layout, None, body=body, start=start)
+        except OutOfTimeError:
+            if version:
+                raise
+            raise OutOfTimeError from None
+
+    def _upload(self, layout: Layout, compression: Compression, version: Version | None) -> Progress:
+        """Begin an upload, and have it noted so that it can be ended or gone on with."""
         key = _named(self.key, compression, self.dataset)
         progress = Progress(
             upload_id=self.landing.begin(key, content_type=content_type(compression, self.dataset)),
             key=key,
             compression=compression,
             part_bytes=layout.part_bytes,
-            bytes=version.size,
-            validator=version.validator,
+            bytes=layout.size,
+            validator=version.validator if version else None,
         )
         try:
             self.on_upload(progress.upload_id)
-            self.on_progress(progress)
+            if version:
+                self.on_progress(progress)
         except Exception:
             with contextlib.suppress(HaulError):
                 self.landing.abort(key, progress.upload_id)  # nobody else will ever know of it
             raise
-        return self._move(progress, layout, version, {}, body=body, start=start)
+        return progress
 
-    def _buffer(self, body: Body, size: int | None, start: bytes, compression: Compression) -> LandedFile:
-        """Move a file that can only be read from its beginning to its end."""
+    def _buffered(self, body: Body, size: int | None, start: bytes, compression: Compression) -> LandedFile:
+        """Move a file that is small, or of which nobody knows how long it is."""
         key = _named(self.key, compression, self.dataset)
         watch = self._watch(compression, size=size)
-        version = body.version if self.may_range and body.version and body.version.size == size else None
+        upload_id: str | None = None
 
-        def progress() -> Progress:
-            return Progress(
-                upload_id=ours,
-                key=key,
-                compression=compression,
-                part_bytes=upload.part_bytes,
-                bytes=size,
-                validator=version.validator if version else None,
-                length_told=size is not None,
-            )
-
-        ours, is_noted = "", False
-
-        def upload_changed(upload_id: str | None) -> None:
-            nonlocal ours, is_noted
-            self.on_upload(upload_id)
-            ours = upload_id or ""
-            if ours and version:
-                self.on_progress(progress())
-                is_noted = True
+        def upload_changed(changed: str | None) -> None:
+            nonlocal upload_id
+            self.on_upload(changed)
+            upload_id = changed
 
         def may_complete() -> None:
             self.on_progress(
-                progress().model_copy(update={"checksum": encoded(upload.checksum), "bytes": upload.bytes})
+                Progress(
+                    upload_id=upload_id or "",
+                    key=key,
+                    compression=compression,
+                    part_bytes=self.tuning.part_bytes,
+                    bytes=upload.bytes,
+                    checksum=upload.checksum,
+                    length_told=size is not None,
+                )
             )
 
         with Upload(
@@ -289,23 +311,20 @@ class _LandingOfFile:
             on_upload=upload_changed,
             smallest_part=self.tuning.part_bytes,
             may_complete=may_complete,
-            keeps=lambda error: is_noted and not watch.found_damage and _may_go_on(error),
+            persistence=self.tuning.persistence,
         ) as upload:
             upload.write(start)
             watch.see(start)
             del start
             while True:
                 if self.time_left() <= 0:
-                    done = upload.settle() if version else 0
-                    raise OutOfTimeError(advanced=done > 0, done=done)
-                with (
-                    upload.space(self.tuning.read_bytes) as space,
-                    space[: body.readinto(space)] as data,
-                ):
+                    raise OutOfTimeError
+                with upload.space(self.tuning.read_bytes) as space, space[: body.readinto(space)] as data:
                     if not data:
                         break
                     watch.see(data)
-                    upload.filled(data)
+                    count = len(data)
+                upload.filled(count)
             _compare(self.file, body)
             seen = watch.finish()
             self.may_finish()
@@ -316,7 +335,7 @@ class _LandingOfFile:
             seen,
             compression=compression,
             size=upload.bytes,
-            checksum=encoded(upload.checksum),
+            checksum=upload.checksum,
             length_told=size is not None,
         )
 
@@ -332,8 +351,14 @@ class _LandingOfFile:
             return None
         layout = Layout(progress.bytes, progress.part_bytes)
         version = Version(progress.bytes, progress.validator)
+        kept = layout.kept(parts)
+        if not kept and layout.is_coarse:
+            # An invocation came to its end within the first part: of smaller ones it would have had some.
+            self._abort(progress)
+            self.tuning = self.tuning.fine
+            return None
         try:
-            return self._move(progress, layout, version, layout.kept(parts))
+            return self._move(progress, layout, version, have=kept)
         except NotRangedError:
             self.may_range = False
             self.on_restart()
@@ -355,9 +380,9 @@ class _LandingOfFile:
         self,
         progress: Progress,
         layout: Layout,
-        version: Version,
-        have: dict[int, Part],
+        version: Version | None,
         *,
+        have: Mapping[int, Part] | None = None,
         body: Body | None = None,
         start: bytes = b"",
     ) -> LandedFile:
@@ -371,13 +396,12 @@ class _LandingOfFile:
             layout=layout,
             version=version,
             pacing=Pacing(
-                connections=self.ranges,
+                connections=self.ranges if version else 1,
                 enough=tuning.enough_bytes_per_second,
                 read_again=tuning.read_again_bytes_per_second,
                 look_after_bytes=tuning.look_after_bytes,
                 look_after_seconds=tuning.look_after_seconds,
-                tries=tuning.part_tries,
-                pause=tuning.pause,
+                persistence=tuning.persistence,
                 time_left=self.time_left,
             ),
             have=have,
@@ -385,6 +409,8 @@ class _LandingOfFile:
         )
         try:
             parts = mover.run(body, start)
+            if body and not version:
+                _require_end(self.file, body)
             seen = watch.finish() if mover.saw_all or not watch.is_needed else None
             checksum = combined(parts)
             progress = progress.model_copy(update={"checksum": checksum, "done": layout.size})
@@ -394,6 +420,9 @@ class _LandingOfFile:
         except Exception as error:
             if watch.found_damage or not _may_go_on(error):
                 self._abort(progress)
+            elif not progress.validator:
+                # Nobody can go on with it, but for a completion of which the reply got lost.
+                self._abort(progress, forget=not progress.checksum)
             raise
         if seen is None:
             return self._checked(progress, version_id, moved=mover.moved)
@@ -426,11 +455,12 @@ class _LandingOfFile:
         check = LengthCheck() if trusted else check_of(self.door.name, compression, self.dataset)
         return _Watch(check, sha256=self.sha256)
 
-    def _abort(self, progress: Progress) -> None:
+    def _abort(self, progress: Progress, *, forget: bool = True) -> None:
         """End an upload. What is known of it stays noted if even that fails."""
         with contextlib.suppress(HaulError):
             self.landing.abort(progress.key, progress.upload_id)
-            self.on_progress(None)
+            if forget:
+                self.on_progress(None)
             self.on_upload(None)
 
     def _landed_as(self, progress: Progress, version_id: str | None, seen: _Seen) -> LandedFile:
@@ -493,9 +523,19 @@ def _size(file: RemoteFile, body: Body) -> int | None:
     return told if file.bytes is None else file.bytes
 
 
+def _require_end(file: RemoteFile, body: Body) -> None:
+    """Be sure that nothing follows what the vendor's list promised, where the reply itself does not tell its length."""
+    if body.length is None and body.readinto(memoryview(bytearray(1))):
+        raise _longer(file, body)
+
+
 def _compare(file: RemoteFile, body: Body) -> None:
     """Hold what came against what the vendor's list says; a length in the reply itself has been kept by now."""
     if file.bytes is not None and body.received < file.bytes:
         raise TruncatedFileError(f"{body.name} ended after {body.received:,} of {file.bytes:,} bytes")
     if file.bytes is not None and body.received > file.bytes:
-        raise CorruptFileError(f"{body.name} has {body.received:,} bytes where the vendor's list says {file.bytes:,}")
+        raise _longer(file, body)
+
+
+def _longer(file: RemoteFile, body: Body) -> CorruptFileError:
+    return CorruptFileError(f"{body.name} has more than the {file.bytes:,} bytes that the vendor's list says")

@@ -1,7 +1,7 @@
-"""Making one object of a stream: a single PUT if it fits in a part, else a multipart upload.
+"""Making one object of a stream whose length may be unknown: a single PUT if it fits in a part, else of parts.
 
-One part travels while the next is filled, in two buffers that are used again and again: memory is two parts at any
-size of file. The whole object's CRC64NVME is put together from the parts' and S3 refuses the object if it differs.
+One part travels while the next is filled, in two buffers that are used again and again: memory is two parts. The whole
+object's CRC64NVME is put together from the parts' and S3 refuses the object if it differs.
 """
 
 import base64
@@ -14,32 +14,31 @@ from typing import Self
 from awscrt.checksums import combine_crc64nvme, crc64nvme
 
 from haul.errors import HaulError
-from haul.ports import Landing, Part
+from haul.ports import Landing, Part, PartSender
+from haul.transfer.sending import Persistence, pouring
 
-PART_BYTES = 8 << 20
+PART_BYTES = 16 << 20
 MAX_PARTS = 10_000
-_PLAIN_PARTS = 4_000
+_PLAIN_PARTS = 2_000
 _DOUBLES_EVERY = 1_000
 
 
-def part_bytes(number: int, size: int | None, smallest: int = PART_BYTES) -> int:
-    """How big part `number` (from 1) is, such that 10,000 of them hold the file.
-
-    Where the size is unknown parts stay small up to 32 GB, then double every 1,000: 10,000 hold 1 TB.
-    """
-    if size is not None:
-        return max(smallest, -(-size // MAX_PARTS))
+def part_bytes(number: int, smallest: int = PART_BYTES) -> int:
+    """How big part `number` (from 1) is: small up to 32 GB, then doubling every 1,000, such that 10,000 hold 5 TB."""
     return smallest << max(0, (number - 1 - _PLAIN_PARTS) // _DOUBLES_EVERY + 1)
 
 
 class Upload:
     """An object that is being made. Leaving it by an exception leaves nothing behind.
 
+    Attributes:
+        bytes: how long it is so far.
+        checksum: the whole object's CRC64NVME, as S3 spells it; once all of it is known.
+
     Args:
         size: how long the object will be, None if that is not known.
         on_upload: told the id of a multipart upload before its first part, and None when it has ended.
         may_complete: asked when all parts are there and about to become an object.
-        keeps: tells by what went wrong whether the upload is left for somebody who goes on with it.
     """
 
     def __init__(
@@ -52,29 +51,27 @@ class Upload:
         on_upload: Callable[[str | None], None],
         smallest_part: int = PART_BYTES,
         may_complete: Callable[[], None] = lambda: None,
-        keeps: Callable[[BaseException], bool] = lambda _: False,
+        persistence: Persistence | None = None,
     ) -> None:
         self.key = key
         self.bytes = 0
-        self.checksum = 0
-        self.part_bytes = part_bytes(1, size, smallest_part)
+        self.checksum = ""
         self._landing = landing
         self._content_type = content_type
-        self._size = size
         self._on_upload = on_upload
         self._smallest_part = smallest_part
         self._may_complete = may_complete
-        self._keeps = keeps
+        self._persistence = persistence or Persistence()
         self._upload_id: str | None = None
         self._parts: list[Part] = []
         self._number = 1
-        self._sender = ThreadPoolExecutor(1, thread_name_prefix="upload")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="upload")
+        self._sender: PartSender | None = None
         self._in_flight: tuple[Future[Part], bytearray] | None = None
         self._spare: bytearray | None = None
         # One more than a small file has, so that it never fills its buffer and stays a single PUT.
-        self._buffer = bytearray(min(self._part_bytes(), self._part_bytes() if size is None else size + 1))
+        self._buffer = bytearray(smallest_part if size is None else min(smallest_part, size + 1))
         self._used = 0
-        self._part_checksum = 0
 
     def __enter__(self) -> Self:
         return self
@@ -84,9 +81,11 @@ class Upload:
     ) -> None:
         try:
             if error is not None and self._upload_id is not None:
-                self._leave(self._upload_id, error)
+                self._leave(self._upload_id)
         finally:
-            self._sender.shutdown()
+            self._thread.shutdown()
+            if self._sender is not None:
+                self._sender.close()
 
     def space(self, limit: int) -> memoryview:
         """Where the next bytes go, at most `limit`; at least one."""
@@ -94,42 +93,35 @@ class Upload:
             self._send_part()
         return memoryview(self._buffer)[self._used : self._used + limit]
 
-    def filled(self, view: memoryview) -> None:
-        """Take in what was written to the beginning of `space`."""
-        self._part_checksum = crc64nvme(view, self._part_checksum)
-        self._used += len(view)
+    def filled(self, count: int) -> None:
+        """Take in the first `count` bytes of `space`."""
+        self._used += count
+        self.bytes += count
 
     def write(self, data: bytes | memoryview) -> None:
         rest = memoryview(data)
         while rest:
             with self.space(len(rest)) as space:
-                space[:] = rest[: len(space)]
-                self.filled(space)
-                rest = rest[len(space) :]
+                count = len(space)
+                space[:] = rest[:count]
+            self.filled(count)
+            rest = rest[count:]
 
     def finish(self) -> str | None:
         """Make the object; its version id."""
         if self._upload_id is None:
-            self._count_part()
-            return self._landing.put(
-                self.key, self._cut(), checksum=encoded(self.checksum), content_type=self._content_type
-            )
+            del self._buffer[self._used :]
+            self.checksum = encoded(crc64nvme(self._buffer))
+            return self._landing.put(self.key, self._buffer, checksum=self.checksum, content_type=self._content_type)
         if self._used:
             self._send_part()
         self._land_part()
+        self.checksum = combined(self._parts)
         self._may_complete()
-        version = self._landing.complete(self.key, self._upload_id, self._parts, checksum=encoded(self.checksum))
+        version = self._landing.complete(self.key, self._upload_id, self._parts, checksum=self.checksum)
         self._upload_id = None
         self._on_upload(None)
         return version
-
-    def settle(self) -> int:
-        """Wait for the part that is under way; how many bytes are in S3 then."""
-        self._land_part()
-        return sum(part.bytes for part in self._parts)
-
-    def _part_bytes(self) -> int:
-        return part_bytes(self._number, self._size, self._smallest_part)
 
     def _send_part(self) -> None:
         """Send the buffer off and go on with another."""
@@ -137,20 +129,21 @@ class Upload:
             self._upload_id = self._landing.begin(self.key, content_type=self._content_type)
             self._on_upload(self._upload_id)
         self._land_part()
-        checksum = encoded(self._part_checksum)
-        self._count_part()
-        body = self._cut()
-        sent = self._sender.submit(
-            self._landing.upload, self.key, self._upload_id, self._number, body, checksum=checksum
-        )
-        self._in_flight = (sent, body)
+        part = memoryview(self._buffer)[: self._used]
+        self._in_flight = (self._thread.submit(self._sent, self._upload_id, self._number, part), self._buffer)
         self._number += 1
         self._used = 0
-        self._part_checksum = 0
-        wanted = self._part_bytes()
+        wanted = part_bytes(self._number, self._smallest_part)
         fits = self._spare is not None and len(self._spare) == wanted
         self._buffer = self._spare if fits and self._spare is not None else bytearray(wanted)
         self._spare = None
+
+    def _sent(self, upload_id: str, number: int, part: memoryview) -> Part:
+        sender = self._sender = self._sender or self._landing.sender()
+
+        return self._persistence.send(
+            self.key, lambda: sender.send(self.key, upload_id, number, length=len(part), fill=pouring(part))
+        )
 
     def _land_part(self) -> None:
         """Wait for the part that is under way; its buffer is free then."""
@@ -159,22 +152,10 @@ class Upload:
             self._in_flight = None
             self._parts.append(sent.result())
 
-    def _count_part(self) -> None:
-        self.checksum = combine_crc64nvme(self.checksum, self._part_checksum, self._used)
-        self.bytes += self._used
-
-    def _cut(self) -> bytearray:
-        """The buffer without what was not used, in place: only the last part is cut."""
-        if self._used < len(self._buffer):
-            del self._buffer[self._used :]
-        return self._buffer
-
-    def _leave(self, upload_id: str, error: BaseException) -> None:
-        """Abort, once no part can arrive after that, unless it is kept. An id stays noted if even that fails."""
+    def _leave(self, upload_id: str) -> None:
+        """Abort, once no part can arrive after that. The id stays noted if even that fails."""
         if self._in_flight is not None:
             self._in_flight[0].exception()
-        if self._keeps(error):
-            return
         with contextlib.suppress(HaulError):
             self._landing.abort(self.key, upload_id)
             self._on_upload(None)

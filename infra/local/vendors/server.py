@@ -244,10 +244,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _exchange(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client hung up in the middle of it: nobody has asked anything
+            self.close_connection = True
+            return
         target = urlsplit(self.path)
-        request = Request(
-            self.command, target.path, dict(parse_qsl(target.query)), self.headers, self.rfile.read(length)
-        )
+        request = Request(self.command, target.path, dict(parse_qsl(target.query)), self.headers, body)
         reply, exchange = self.server.answer(request)
         try:
             self._deliver(reply, exchange)

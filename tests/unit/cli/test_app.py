@@ -5,9 +5,12 @@ import subprocess
 import sys
 from typing import Any
 
+import boto3
 import pytest
 from botocore import exceptions as aws
 
+from haul import wiring
+from haul.cli import deployment
 from haul.cli.failures import CommandError, Exit, explain
 from haul.errors import InvalidEventError, QuotaExceededError, TruncatedFileError
 from tests.unit.cli.conftest import Haul
@@ -97,3 +100,27 @@ def test_help_loads_neither_boto3_nor_the_models() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_the_region_may_stand_in_the_variable_that_awss_command_line_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 reads another one alone, and would say that there is no region."""
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+
+    def client(service: str) -> Any:
+        region = boto3.client(service).meta.region_name  # type: ignore[call-overload]
+        raise CommandError(f"{service} in {region}")
+
+    monkeypatch.setattr(wiring, "client", client)
+
+    with pytest.raises(CommandError, match="ssm in eu-west-3"):
+        deployment.find("dev")
+
+
+def test_an_endpoint_that_is_no_url_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost")
+    wiring.client.cache_clear()
+
+    with pytest.raises(CommandError, match="Invalid endpoint: localhost"):
+        deployment.find("dev")

@@ -93,7 +93,7 @@ def test_a_connection_that_no_pipeline_uses_wants_its_vendor(haul: Haul) -> None
 
 
 def test_a_vendors_operations_are_listed(haul: Haul) -> None:
-    result = haul("call", "visier")
+    result = haul("call", "visier", env=None)
 
     assert result.exit_code == 0
     assert "list-data-versions" in result.stdout
@@ -153,8 +153,39 @@ def test_several_connections_want_one_named(haul: Haul) -> None:
     unnamed, named = haul(*call), haul(*call, "--connection", "visier-acme")
 
     assert unnamed.exit_code == 2
-    assert "visier-acme, visier-wrong" in unnamed.stderr
+    assert "visier-acme (visier-people); visier-wrong (visier-other)" in unnamed.stderr
     assert named.exit_code == 0
+
+
+@pytest.mark.parametrize("action", ["dv-export", "processing-job"])
+def test_which_of_several_tenants_is_meant_is_asked_and_not_guessed(
+    haul: Haul, visier: VisierSimulator, action: str
+) -> None:
+    options = {"target_tenant": C7O}
+    haul.deploy({**VISIER_PEOPLE, "pipeline": "visier-tenant", "action": action, "options": options})
+    connector = haul.deployment.connect("visier", "visier-acme", options)
+    job = connector.schedule({"dataVersionNumber": "7000004"}, run_id="r")
+    calls = len(visier.log)
+    call = ["call", "visier", "job-status", "--job", job]
+
+    for choice in ([], ["--connection", "visier-acme"]):
+        unclear = haul(*call, *choice)
+
+        assert unclear.exit_code == 2
+        assert f"visier-acme (visier-people); visier-acme for tenant {C7O} (visier-tenant)" in unclear.stderr
+        assert "--pipeline NAME" in unclear.stderr
+    assert len(visier.log) == calls
+
+    own, other = haul(*call, "--pipeline", "visier-people"), haul(*call, "--pipeline", "visier-tenant")
+
+    assert (own.exit_code, other.exit_code) == (1, 0)
+
+
+def test_a_pipeline_of_another_vendor_has_no_connection_to_this_one(haul: Haul) -> None:
+    result = haul("call", "visier", "list-data-versions", "--pipeline", "people")
+
+    assert result.exit_code == 2
+    assert "which connection to visier? used by pipelines: visier-acme (visier-people)" in result.stderr
 
 
 C7O, E1A = "WFF_j1r~c7o", "WFF_j1r~e1a"

@@ -104,6 +104,43 @@ def test_what_is_no_json_and_no_yaml_says_where(haul: Haul, project: Path) -> No
     assert "cannot be read: No such file" in lines[2]
 
 
+def test_what_an_import_sends_must_be_said(haul: Haul, project: Path) -> None:
+    path = project / "events" / "liquid_import_s3_object.json"
+    event = json.loads(path.read_text())
+    del event["source"]
+    path.write_text(json.dumps(event))
+
+    result = haul("validate", str(path))
+
+    assert result.exit_code == 1
+    assert "source: missing; import sends an object" in result.stdout
+
+
+def test_an_export_of_every_profile_must_be_meant(haul: Haul, project: Path) -> None:
+    path = project / "infra" / "pipelines" / "adobe-loyal-customers.yaml"
+    document = yaml.safe_load(path.read_text())
+    del document["request"]["filter"]["segments"]
+    path.write_text(yaml.safe_dump(document))
+
+    refused = haul("validate", str(path))
+    path.write_text(yaml.safe_dump(document | {"options": {"whole_store": True}}))
+    allowed = haul("validate", str(path))
+
+    assert "request.filter.segments: missing" in refused.stdout
+    assert "options.whole_store" in refused.stdout
+    assert allowed.exit_code == 0
+
+
+def test_json_without_end_is_no_traceback(haul: Haul, project: Path) -> None:
+    path = project / "events" / "deep.json"
+    path.write_text("[" * 100_000)
+
+    result = haul("validate", str(path))
+
+    assert result.exit_code == 1
+    assert "nested too deep" in result.stdout
+
+
 def test_nothing_to_validate_is_a_usage_error(haul: Haul, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

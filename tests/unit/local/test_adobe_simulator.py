@@ -2,14 +2,13 @@
 
 import hashlib
 import http.client
-import json
 import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import duckdb
@@ -17,6 +16,7 @@ import pytest
 
 from infra.local.vendors.adobe import AdobeSimulator
 from infra.local.vendors.simulator import AdminError
+from tests.fakes.caller import Answer, Caller
 
 JOBS = "/data/core/ups/export/jobs"
 EXPORT = "/data/foundation/export"
@@ -40,33 +40,11 @@ BY_SEGMENT: Mapping[str, Any] = {
 }
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
+class Client(Caller):
+    """A caller with the demo credentials."""
 
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Client:
-    """A caller with the demo credentials, which takes bytes as they come."""
-
-    def __init__(self, adobe: AdobeSimulator) -> None:
-        self.address = urlsplit(adobe.url).netloc
-        self.headers = {"x-api-key": "demo", "x-gw-ims-org-id": "demo@AdobeOrg", "x-sandbox-name": "prod"}
-
-    def call(self, method: str, path: str, body: object = None, **headers: str | None) -> Answer:
-        sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        connection = http.client.HTTPConnection(self.address, timeout=10)
-        try:
-            data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-            connection.request(method, path, data, {name: value for name, value in sent.items() if value is not None})
-            with connection.getresponse() as reply:
-                return Answer(reply.status, reply.headers, reply.read())
-        finally:
-            connection.close()
+    def __init__(self, url: str) -> None:
+        super().__init__(url, {"x-api-key": "demo", "x-gw-ims-org-id": "demo@AdobeOrg", "x-sandbox-name": "prod"})
 
     def log_in(self, **form: str) -> Answer:
         fields = {"client_id": "demo", "client_secret": "demo", "grant_type": "client_credentials", "scope": "demo"}
@@ -122,14 +100,14 @@ def adobe() -> Iterator[AdobeSimulator]:
 
 @pytest.fixture
 def client(adobe: AdobeSimulator) -> Client:
-    client = Client(adobe)
+    client = Client(adobe.url)
     client.log_in()
     return client
 
 
 @pytest.fixture
 def stranger(adobe: AdobeSimulator) -> Client:
-    return Client(adobe)
+    return Client(adobe.url)
 
 
 # Logging in
@@ -862,9 +840,7 @@ def test_the_command_serves_the_demo_organisation() -> None:
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = urlsplit(process.stdout.readline().removeprefix("ready ").strip())
-        client = Client.__new__(Client)
-        client.address = address.netloc
-        client.headers = {"x-api-key": "demo", "x-gw-ims-org-id": "demo@AdobeOrg", "x-sandbox-name": "prod"}
+        client = Client(address.geturl())
         client.log_in()
         status = client.job()["status"]
         process.terminate()

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import http.client
 import io
 import json
 import re
@@ -11,13 +10,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from infra.local.vendors.liquid import LiquidSimulator
 from infra.local.vendors.simulator import AdminError
+from tests.fakes.caller import Answer, Caller
 
 ROOT = Path(__file__).parents[3]
 EXPORT = {"jobName": "nightly", "itemType": "Attendee", "contentType": "application/json"}
@@ -26,32 +26,11 @@ EDITING = "/Workflow/processStatus[Editing]"
 IMPORT = {"jobName": "from-s3", "itemType": "Attendee", "contentType": "plain/text", "headerRow": "true"}
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Client:
+class Client(Caller):
     """A caller with the demo credentials."""
 
-    def __init__(self, liquid: LiquidSimulator) -> None:
-        self.address = urlsplit(liquid.url).netloc
-        self.token = ""
-
-    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        sent = {"Authorization": f"Bearer {self.token}", **{name.replace("_", "-"): v for name, v in headers.items()}}
-        connection = http.client.HTTPConnection(self.address, timeout=10)
-        try:
-            connection.request(method, path, body, sent)
-            with connection.getresponse() as reply:
-                return Answer(reply.status, reply.headers, reply.read())
-        finally:
-            connection.close()
+    def __init__(self, url: str) -> None:
+        super().__init__(url, {"Authorization": "Bearer "})
 
     def form(self, path: str, fields: Mapping[str, str]) -> Answer:
         kind = "application/x-www-form-urlencoded"
@@ -61,7 +40,7 @@ class Client:
         demo = dict.fromkeys(("client_id", "client_secret", "username", "password"), "demo")
         reply = self.form("oauth2/token", {"grant_type": "password", **demo, "scope": "community=demo", **fields})
         if reply.status == 200:
-            self.token = reply.json["access_token"]
+            self.headers["Authorization"] = f"Bearer {reply.json['access_token']}"
         return reply
 
     def export(self, fields: Mapping[str, str] = EXPORT, **more: str) -> Any:
@@ -109,7 +88,7 @@ def liquid() -> Iterator[LiquidSimulator]:
 
 @pytest.fixture
 def stranger(liquid: LiquidSimulator) -> Client:
-    return Client(liquid)
+    return Client(liquid.url)
 
 
 @pytest.fixture
@@ -660,13 +639,13 @@ def test_the_log_and_the_list_of_jobs_hold_no_credentials(liquid: LiquidSimulato
 
     told = f"{liquid.log} {liquid.jobs()}"
 
-    assert client.token not in told
+    assert str(client.headers["Authorization"]).removeprefix("Bearer ") not in told
     assert urlsplit(done["links"][0]).query.partition("=")[2] not in told
 
 
 def test_the_admin_path_does_what_python_does(client: Client) -> None:
     def tell(method: str, path: str, body: object = None) -> Any:
-        reply = client.call(method, f"/_admin{path}", json.dumps(body or {}).encode())
+        reply = client.call(method, f"/_admin{path}", body or {})
         assert reply.status == 200, reply.body
         return reply.json
 
@@ -695,10 +674,7 @@ def test_the_command_serves_the_demo_community() -> None:
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = urlsplit(process.stdout.readline().removeprefix("ready ").strip())
-        connection = http.client.HTTPConnection(address.netloc, timeout=10)
-        connection.request("GET", "/_admin/items/Attendee")
-        items = json.loads(connection.getresponse().read())
-        connection.close()
+        items = Client(address.geturl()).call("GET", "/_admin/items/Attendee").json
         process.terminate()
 
     assert address.hostname == "127.0.0.1"

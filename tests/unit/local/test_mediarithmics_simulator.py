@@ -10,27 +10,22 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from infra.local.vendors.mediarithmics import MediarithmicsSimulator
 from infra.local.vendors.simulator import AdminError
+from tests.fakes.caller import Answer, Caller
 
 ROOT = Path(__file__).parents[3]
 EXPORT = "/v1/exports/9879"
 OTQL = 'SELECT { emails { id } } FROM UserPoint WHERE segments { id = "51023" }'
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+class Enveloped(Answer):
+    """What mediarithmics answers, in the envelope of every document of its."""
 
     @property
     def data(self) -> Any:
@@ -38,32 +33,23 @@ class Answer(NamedTuple):
         return self.json["data"]
 
 
-class Client:
+class Client(Caller):
     """A caller with the demo token."""
 
-    def __init__(self, mics: MediarithmicsSimulator) -> None:
-        self.address = urlsplit(mics.url).netloc
-        self.token: str | None = "demo"
+    def __init__(self, url: str) -> None:
+        super().__init__(url, {"Authorization": "demo"})
 
-    def call(self, method: str, path: str, body: object = None, **headers: str | None) -> Answer:
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        sent = {"Authorization": self.token, "Content-Type": "application/json" if data else None, **headers}
-        sent = {name.replace("_", "-"): value for name, value in sent.items()}
-        connection = http.client.HTTPConnection(self.address, timeout=10)
-        try:
-            connection.request(method, path, data, {name: value for name, value in sent.items() if value is not None})
-            with connection.getresponse() as reply:
-                return Answer(reply.status, reply.headers, reply.read())
-        finally:
-            connection.close()
+    def call(self, method: str, path: str, body: object = None, **headers: str | None) -> Enveloped:
+        kind = "application/json" if body not in (None, b"") else None
+        return Enveloped(*super().call(method, path, body, **{"Content_Type": kind, **headers}))
 
-    def get(self, path: str, **query: object) -> Answer:
+    def get(self, path: str, **query: object) -> Enveloped:
         return self.call("GET", f"{path}?{urlencode(query)}" if query else path)
 
-    def log_in(self, **changed: str) -> Answer:
-        self.token = None
+    def log_in(self, **changed: str) -> Enveloped:
+        self.headers["Authorization"] = None
         reply = self.call("POST", "/v1/authentication/access_tokens", {"email": "demo", "password": "demo", **changed})
-        self.token = reply.data["access_token"] if reply.status == 200 else None
+        self.headers["Authorization"] = reply.data["access_token"] if reply.status == 200 else None
         return reply
 
     def execute(self, export: str = EXPORT) -> str:
@@ -75,10 +61,10 @@ class Client:
     def execution(self, number: str, export: str = EXPORT) -> Any:
         return next(each for each in self.executions(export, max_results=200) if each["id"] == number)
 
-    def file(self, execution: str, name: str = "export", export: str = EXPORT) -> Answer:
+    def file(self, execution: str, name: str = "export", export: str = EXPORT) -> Enveloped:
         return self.get(f"{export}/executions/{execution}/files/technical_name={name}")
 
-    def data_file(self, execution: str, name: str = "export.data", organisation: str = "1426") -> Answer:
+    def data_file(self, execution: str, name: str = "export.data", organisation: str = "1426") -> Enveloped:
         uri = f"mics://data_file/tenants/{organisation}/jobs/executions/{execution}/result/{name}"
         return self.call("GET", f"/v1/data_file/data?uri={quote(uri, safe='')}")
 
@@ -91,7 +77,7 @@ def mics() -> Iterator[MediarithmicsSimulator]:
 
 @pytest.fixture
 def client(mics: MediarithmicsSimulator) -> Client:
-    return Client(mics)
+    return Client(mics.url)
 
 
 # Who calls
@@ -99,7 +85,7 @@ def client(mics: MediarithmicsSimulator) -> Client:
 
 @pytest.mark.parametrize("token", [None, "Bearer demo", "other"])
 def test_the_token_is_sent_raw(client: Client, token: str | None) -> None:
-    client.token = token
+    client.headers["Authorization"] = token
 
     refused = client.get("/v1/exports", organisation_id=1426)
 
@@ -109,7 +95,7 @@ def test_the_token_is_sent_raw(client: Client, token: str | None) -> None:
 
 
 def test_a_token_in_the_query_is_none(client: Client) -> None:
-    client.token = None
+    client.headers["Authorization"] = None
 
     assert client.get("/v1/exports", organisation_id=1426, access_token="demo").status == 401
 
@@ -131,9 +117,9 @@ def test_a_rotated_password_and_a_rotated_token_replace_the_old_ones(
 
     assert client.log_in().status == 401
     assert client.log_in(password="rotated").status == 200
-    client.token = "demo"
+    client.headers["Authorization"] = "demo"
     assert client.get("/v1/connected_user").status == 401
-    client.token = "rotated"
+    client.headers["Authorization"] = "rotated"
     assert client.get("/v1/connected_user").status == 200
 
 
@@ -583,10 +569,7 @@ def test_it_serves_alone_until_it_is_told_to_stop() -> None:
     ) as process:
         assert process.stdout
         ready = process.stdout.readline().split()
-        connection = http.client.HTTPConnection(urlsplit(ready[1]).netloc, timeout=10)
-        connection.request("GET", "/v1/exports?organisation_id=1426", headers={"Authorization": "demo"})
-        status = connection.getresponse().status
-        connection.close()
+        status = Client(ready[1]).call("GET", "/v1/exports?organisation_id=1426").status
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
         ended = process.wait(10)

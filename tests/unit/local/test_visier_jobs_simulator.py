@@ -1,53 +1,38 @@
 """The simulated jobs and uploads of Visier, over real HTTP."""
 
-import http.client
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 
 from infra.local.vendors.visier import VisierSimulator
+from tests.fakes.caller import VisierCaller
 
 JOBS = "/v1/op/jobs"
 FORM = "application/x-www-form-urlencoded"
 ALL = {"allTenants": True, "runProcessingJob": True}
 
 
-class Client:
+class Client(VisierCaller):
     """A caller who is logged in."""
 
     def __init__(self, visier: VisierSimulator, tenant: str | None = None) -> None:
-        self._address = urlsplit(visier.url).netloc
-        self._headers = {"apikey": "demo", **({"TargetTenantID": tenant} if tenant else {})}
-        form = urlencode({"username": "demo", "password": "demo", "vanityName": "demo"})
-        _, token = self.send("POST", "/v1/admin/visierSecureToken", form.encode(), FORM)
-        self._headers["Cookie"] = f"VisierASIDToken={token}"
-
-    def send(self, method: str, path: str, body: bytes | None, kind: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(self._address, timeout=10)
-        try:
-            connection.request(method, path, body, {**self._headers, "Content-Type": kind})
-            with connection.getresponse() as reply:
-                return reply.status, reply.read().decode()
-        finally:
-            connection.close()
-
-    def call(self, method: str, path: str, document: Any = None) -> tuple[int, Any]:
-        status, text = self.send(method, path, json.dumps(document).encode() if document else None, "application/json")
-        return status, json.loads(text)
+        super().__init__(visier.url)
+        self.log_in()
+        self.headers |= {"TargetTenantID": tenant}
 
     def get(self, path: str) -> Any:
-        status, document = self.call("GET", path)
-        assert status in (200, 206), document
-        return document
+        reply = self.call("GET", path)
+        assert reply.status in (200, 206), reply.body
+        return reply.json
 
     def extract(self, **model: Any) -> str:
-        return str(self.call("POST", "/v1/op/data/startExtractAndLoad", model or ALL)[1]["jobId"])
+        return str(self.call("POST", "/v1/op/data/startExtractAndLoad", model or ALL).json["jobId"])
 
     def cancel(self, *job_ids: str) -> list[Any]:
-        results = self.call("POST", f"{JOBS}/cancel", {"jobIds": job_ids})[1]["jobCancellationResults"]
+        results = self.call("POST", f"{JOBS}/cancel", {"jobIds": job_ids}).json["jobCancellationResults"]
         return list(results)
 
 
@@ -72,7 +57,7 @@ def client(visier: VisierSimulator) -> Client:
     ids=["form", "wrapped", "bare"],
 )
 def test_a_write_is_taken_in_every_form(visier: VisierSimulator, client: Client, body: str, kind: str) -> None:
-    status, _ = client.send("POST", "/v1/op/data/startExtractAndLoad", body.encode(), kind)
+    status = client.call("POST", "/v1/op/data/startExtractAndLoad", body.encode(), Content_Type=kind).status
 
     assert status == 200
     assert visier.loads.bodies == [("/v1/op/data/startExtractAndLoad", kind, ALL)]
@@ -92,10 +77,10 @@ def test_a_write_is_taken_in_every_form(visier: VisierSimulator, client: Client,
     ],
 )
 def test_what_visier_would_refuse_is_refused(client: Client, path: str, model: Any, code: str) -> None:
-    status, error = client.call("POST", path, model)
+    refused = client.call("POST", path, model)
 
-    assert status in (400, 404)
-    assert error["errorCode"] == code
+    assert refused.status in (400, 404)
+    assert refused.json["errorCode"] == code
 
 
 def test_a_job_shows_its_stages(visier: VisierSimulator, client: Client) -> None:
@@ -141,14 +126,14 @@ def test_a_cut_list_is_206_if_so_ordered(visier: VisierSimulator, client: Client
     visier.advance(101)
     path = f"{JOBS}/dispatching-jobs/{job_id}/extraction-jobs"
 
-    statuses = [client.call("GET", f"{path}?start={start}")[0] for start in (0, 2)]
+    statuses = [client.call("GET", f"{path}?start={start}").status for start in (0, 2)]
 
     assert statuses == [206, 200]
 
 
 @pytest.mark.parametrize("asked", ["true", "True", "TRUE"])
 def test_a_receiving_job_shows_its_children_if_asked(visier: VisierSimulator, client: Client, asked: str) -> None:
-    job_id = client.call("POST", "/v1/op/data/startload", {"files": ["people.zip.gpg"]})[1]["jobId"]
+    job_id = client.call("POST", "/v1/op/data/startload", {"files": ["people.zip.gpg"]}).json["jobId"]
     visier.advance(101)
 
     alone = client.get(f"{JOBS}/receiving-jobs/{job_id}")
@@ -179,15 +164,15 @@ def test_the_list_of_all_jobs_is_by_time_status_and_tenant(visier: VisierSimulat
 def test_a_tenant_sees_its_own_jobs_alone(visier: VisierSimulator, client: Client) -> None:
     job_id = client.extract()
 
-    status, _ = Client(visier, "WFF_j1r~c7o").call("GET", f"{JOBS}/dispatching-jobs/{job_id}")
+    reply = Client(visier, "WFF_j1r~c7o").call("GET", f"{JOBS}/dispatching-jobs/{job_id}")
 
-    assert status == 404
+    assert reply.status == 404
 
 
 def test_each_kind_of_cancelling_answers_200(visier: VisierSimulator, client: Client) -> None:
     finished = client.extract(tenants=["WFF_j1r~c7o"])
     visier.advance(101)
-    received = client.call("POST", "/v1/op/data/startload", {"files": ["people.zip.gpg"]})[1]["jobId"]
+    received = client.call("POST", "/v1/op/data/startload", {"files": ["people.zip.gpg"]}).json["jobId"]
     running = client.extract()
 
     results = client.cancel(finished, received, running, "c19e2f2b")
@@ -215,19 +200,19 @@ def test_a_job_may_be_cancelling_for_a_while(visier: VisierSimulator, client: Cl
     assert client.get(f"{JOBS}/dispatching-jobs/{job_id}/extraction-jobs")["extractionJobs"] == []
 
 
-def upload(client: Client, session: str, data: bytes) -> tuple[int, str]:
+def upload(client: Client, session: str, data: bytes) -> int:
     body = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="Employee.csv"\r\n\r\n' + data + b"\r\n--x--\r\n"
     )
     path = f"/v1/op/data-transfer-sessions/{session}/upload?sequence=1"
-    return client.send("PUT", path, body, "multipart/form-data; boundary=x")
+    return client.call("PUT", path, body, Content_Type="multipart/form-data; boundary=x").status
 
 
 def test_an_upload_is_kept_byte_for_byte_and_can_be_looked_at(visier: VisierSimulator, client: Client) -> None:
-    session = client.call("POST", "/v1/op/data-transfer-sessions")[1]["transferSessionId"]
+    session = client.call("POST", "/v1/op/data-transfer-sessions").json["transferSessionId"]
 
-    status, _ = upload(client, session, b"EmployeeID\nE0001\n")
-    started = client.call("POST", f"{JOBS}/receiving-jobs", {"transferSessionId": session, "processingData": True})[1]
+    status = upload(client, session, b"EmployeeID\nE0001\n")
+    started = client.call("POST", f"{JOBS}/receiving-jobs", {"transferSessionId": session, "processingData": True}).json
     visier.advance(101)
 
     assert status == 200
@@ -240,19 +225,19 @@ def test_an_upload_is_kept_byte_for_byte_and_can_be_looked_at(visier: VisierSimu
 
 def test_an_upload_has_its_limit(visier: VisierSimulator, client: Client) -> None:
     visier.configure(upload_limit_bytes=100)
-    session = client.call("POST", "/v1/op/data-transfer-sessions")[1]["transferSessionId"]
+    session = client.call("POST", "/v1/op/data-transfer-sessions").json["transferSessionId"]
 
-    assert upload(client, session, b"x" * 101)[0] == 400
-    assert upload(client, session, b"")[0] == 200
+    assert upload(client, session, b"x" * 101) == 400
+    assert upload(client, session, b"") == 200
 
 
 def test_a_cancelled_session_takes_nothing_more(client: Client) -> None:
-    session = client.call("POST", "/v1/op/data-transfer-sessions")[1]["transferSessionId"]
+    session = client.call("POST", "/v1/op/data-transfer-sessions").json["transferSessionId"]
 
-    cancelled = client.call("PUT", f"/v1/op/data-transfer-sessions/{session}/cancel")[1]
+    cancelled = client.call("PUT", f"/v1/op/data-transfer-sessions/{session}/cancel").json
 
     assert cancelled["status"] == "CANCELLED"
-    assert upload(client, session, b"x")[0] == 404
+    assert upload(client, session, b"x") == 404
 
 
 def test_a_reset_forgets_jobs_and_uploads(visier: VisierSimulator, client: Client) -> None:

@@ -1,14 +1,14 @@
 """The simulated Visier's management calls, over real HTTP: bodies as anybody sends them, and what is refused."""
 
-import http.client
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 
 from infra.local.vendors.visier import VisierSimulator
+from tests.fakes.caller import VisierCaller
 
 C7O, E1A = "WFF_j1r~c7o", "WFF_j1r~e1a"
 TIME = "2021-12-13T09:30:00.000Z"
@@ -22,27 +22,10 @@ def visier() -> Iterator[VisierSimulator]:
 
 
 def call(visier: VisierSimulator, method: str, path: str, body: bytes | None = None, kind: str = "") -> tuple[int, Any]:
-    login = urlencode({"username": "demo", "password": "demo", "vanityName": "demo"}).encode()
-    _, token = sent(visier, "POST", "/v1/admin/visierSecureToken", login, {})
-    headers = {
-        "apikey": "demo",
-        "Cookie": f"VisierASIDToken={token.decode()}",
-        **({"Content-Type": kind} if kind else {}),
-    }
-    status, answer = sent(visier, method, f"/v1/op{path}", body, headers)
-    return status, json.loads(answer)
-
-
-def sent(
-    visier: VisierSimulator, method: str, path: str, body: bytes | None, headers: dict[str, str]
-) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(urlsplit(visier.url).netloc, timeout=10)
-    try:
-        connection.request(method, path, body, headers)
-        with connection.getresponse() as reply:
-            return reply.status, reply.read()
-    finally:
-        connection.close()
+    caller = VisierCaller(visier.url)
+    caller.log_in()
+    answer = caller.call(method, f"/v1/op{path}", body, Content_Type=kind or None)
+    return answer.status, answer.json
 
 
 @pytest.mark.parametrize(
@@ -111,9 +94,7 @@ def test_a_page_that_the_server_cuts_is_a_206_and_one_tenant_is_never_paged(visi
 
 
 def test_only_with_a_login_is_anything_answered(visier: VisierSimulator) -> None:
-    status, _ = sent(visier, "GET", "/v1/op/data-versions", None, {"apikey": "demo"})
-
-    assert status == 401
+    assert VisierCaller(visier.url).call("GET", "/v1/op/data-versions").status == 401
 
 
 def test_a_reset_brings_everything_back(visier: VisierSimulator) -> None:

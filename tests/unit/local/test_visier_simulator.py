@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import http.client
 import io
-import json
 import signal
 import subprocess
 import sys
@@ -22,46 +21,15 @@ import pytest
 
 from infra.local.vendors.simulator import AdminError
 from infra.local.vendors.visier import VisierSimulator
+from tests.fakes.caller import Answer, VisierCaller
 from tests.processes import wait_until_gone
 
 API = "/v1alpha/data/data-version-exports"
 ROOT = Path(__file__).parents[3]
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Client:
-    """A caller with the demo credentials, which takes bytes as they come."""
-
-    def __init__(self, visier: VisierSimulator) -> None:
-        self.address = urlsplit(visier.url).netloc
-        self.headers = {"apikey": "demo"}
-
-    def call(self, method: str, path: str, body: object = None, **headers: str | None) -> Answer:
-        sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        connection = http.client.HTTPConnection(self.address, timeout=10)
-        try:
-            data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-            connection.request(method, path, data, {name: value for name, value in sent.items() if value is not None})
-            with connection.getresponse() as reply:
-                return Answer(reply.status, reply.headers, reply.read())
-        finally:
-            connection.close()
-
-    def log_in(self, **form: str) -> Answer:
-        fields = {"username": "demo", "password": "demo", "vanityName": "demo", **form}
-        reply = self.call("POST", "/v1/admin/visierSecureToken", urlencode(fields).encode(), apikey=None)
-        if reply.status == 200:
-            self.headers["Cookie"] = f"VisierASIDToken={reply.body.decode().strip().strip('"')}"
-        return reply
+class Client(VisierCaller):
+    """A caller with the demo credentials."""
 
     def get(self, path: str, **headers: str | None) -> Answer:
         return self.call("GET", API + path, **headers)
@@ -91,14 +59,14 @@ def visier() -> Iterator[VisierSimulator]:
 
 @pytest.fixture
 def client(visier: VisierSimulator) -> Client:
-    client = Client(visier)
+    client = Client(visier.url)
     client.log_in()
     return client
 
 
 @pytest.fixture
 def stranger(visier: VisierSimulator) -> Client:
-    return Client(visier)
+    return Client(visier.url)
 
 
 # Logging in
@@ -360,7 +328,7 @@ def test_every_reply_says_what_is_left(visier: VisierSimulator, client: Client) 
 
 def test_ten_jobs_a_day_and_tenant() -> None:
     with VisierSimulator() as visier:
-        client = Client(visier)
+        client = Client(visier.url)
         client.log_in()
 
         statuses = [client.submit().status for _ in range(11)]
@@ -469,7 +437,7 @@ def applied(base: dict[str, Rows], delta: Read) -> dict[str, Rows]:
 def reads() -> Iterator[dict[tuple[str, str | None], Read]]:
     """Every full export and every delta, downloaded once."""
     with VisierSimulator(job_seconds=0, published=6, calls_per_minute=10_000, jobs_per_day=100) as visier:
-        client = Client(visier)
+        client = Client(visier.url)
         client.log_in()
         numbers = [str(number) for number in range(7000001, 7000007)]
         pairs = [(number, None) for number in numbers] + [(new, old) for old, new in combinations(numbers, 2)]
@@ -549,7 +517,7 @@ def test_the_same_versions_give_the_same_bytes(client: Client, visier: VisierSim
     first, second = (visier.truth(client.export("7000002")) for _ in range(2))
 
     with VisierSimulator(job_seconds=0) as another:
-        third_client = Client(another)
+        third_client = Client(another.url)
         third_client.log_in()
         third = another.truth(third_client.export("7000002"))
     assert first == second == third
@@ -558,7 +526,7 @@ def test_the_same_versions_give_the_same_bytes(client: Client, visier: VisierSim
 def test_a_big_table_is_made_on_the_fly() -> None:
     size = 3 * 1024 * 1024
     with VisierSimulator(job_seconds=0, big_file_bytes=size, big_files=2) as visier:
-        client = Client(visier)
+        client = Client(visier.url)
         client.log_in()
         export = client.export("7000002", "7000001")
         fact = visier.truth(export)["Sensor_Reading_part1.csv.gz"]
@@ -633,7 +601,7 @@ def test_ranges_are_ignored_unless_they_are_switched_on(visier: VisierSimulator,
 
 def test_a_range_of_a_big_file_is_that_stretch_of_it() -> None:
     with VisierSimulator(job_seconds=0, big_file_bytes=3_000_000, ranges=True) as visier:
-        client = Client(visier)
+        client = Client(visier.url)
         client.log_in()
         export = client.export()
         path = f"/exports/{export}/files/{client.files(export)['Sensor_Reading-newColumns_part0.csv.gz']}"
@@ -1022,7 +990,7 @@ def test_the_log_keeps_calls_and_no_credentials(visier: VisierSimulator, client:
     assert (last.method, last.path, last.status) == ("POST", f"{API}/jobs", 200)
     assert last.bytes_sent > 0
     assert abs(last.at - time.time()) < 60
-    assert client.headers["Cookie"].removeprefix("VisierASIDToken=") not in repr(visier.log)
+    assert str(client.headers["Cookie"]).removeprefix("VisierASIDToken=") not in repr(visier.log)
     assert "demo" not in repr(visier.log)
 
 
@@ -1091,7 +1059,7 @@ def test_the_admin_path_says_what_is_wrong(client: Client, path: str, body: obje
 def test_a_stop_ends_what_is_under_way() -> None:
     visier = VisierSimulator(job_seconds=0)
     visier.start()
-    client = Client(visier)
+    client = Client(visier.url)
     idle = http.client.HTTPConnection(client.address)
     idle.request("POST", "/v1/admin/visierSecureToken", b"username=demo&password=demo")
     assert idle.getresponse().read()
@@ -1125,10 +1093,7 @@ def test_the_command_says_when_it_is_ready_and_ends_when_it_is_told(ending: sign
         assert process.stdout is not None
         ready = process.stdout.readline()
         address = urlsplit(ready.removeprefix("ready ").strip())
-        connection = http.client.HTTPConnection(address.netloc, timeout=10)
-        connection.request("POST", "/v1/admin/visierSecureToken", b"username=demo&password=demo")
-        status = connection.getresponse().status
-        connection.close()
+        status = VisierCaller(address.geturl()).log_in().status
 
         process.send_signal(ending)
         rest, errors = process.communicate(timeout=10)

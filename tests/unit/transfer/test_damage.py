@@ -9,6 +9,7 @@ import pytest
 from haul.models.landed import LandedFile
 from haul.ports import DownloadSource
 from haul.transfer.land import Tuning, land_file
+from haul.transfer.sending import Persistence
 from haul.transfer.source import Patience
 from tests.fakes import damage
 from tests.fakes.damage import Case
@@ -16,8 +17,8 @@ from tests.fakes.file_server import FileServer, file_server
 from tests.fakes.landing import FakeLanding
 
 KEY = f"raw/people/Employee/run_id=r1/{damage.NAME}"
-PLAIN = Tuning(patience=Patience(connect=2, stall=0.3), pause=lambda _: None)
-SMALL = replace(PLAIN, read_bytes=4_096, part_bytes=10_000, streamed_part_bytes=10_000)
+PLAIN = Tuning(patience=Patience(connect=2, stall=0.3), persistence=Persistence(pause=lambda _: None))
+SMALL = replace(PLAIN, read_bytes=4_096, part_bytes=10_000, held_part_bytes=10_000, streamed_part_bytes=10_000)
 
 
 @dataclass(frozen=True)

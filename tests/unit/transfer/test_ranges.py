@@ -30,7 +30,8 @@ from haul.models.landed import LandedFile, Progress
 from haul.ports import DownloadSource, OutOfTimeError
 from haul.transfer.land import Tuning, land_file
 from haul.transfer.links import Network
-from haul.transfer.ranges import Layout, _Shares
+from haul.transfer.mover import Layout, _Shares
+from haul.transfer.sending import Persistence
 from haul.transfer.source import Patience
 from tests.fakes.file_server import FileServer, Reply, file_server
 from tests.fakes.landing import FakeLanding
@@ -53,9 +54,10 @@ DATASET = Dataset(
 TUNING = Tuning(
     read_bytes=4_096,
     part_bytes=PART,
+    held_part_bytes=PART,
     streamed_part_bytes=PART,
     look_after_bytes=1,
-    pause=lambda _: None,
+    persistence=Persistence(pause=lambda _: None),
     patience=Patience(connect=2, stall=2),
 )
 
@@ -79,6 +81,7 @@ class Vendor:
         self.opened = 0
         self.restarts = 0
         self.seconds = 1e9
+        self.time_left: Callable[[], float] = lambda: self.seconds
         self.may_finish: Callable[[], None] = lambda: None
         self._says_so = says_so
         server.put("/f", Reply(answer=self.file))
@@ -107,7 +110,7 @@ class Vendor:
             on_progress=self.note,
             on_restart=self._restarted,
             may_finish=self.may_finish,
-            time_left=lambda: self.seconds,
+            time_left=self.time_left,
             **more,
         )
 
@@ -178,7 +181,6 @@ def test_a_server_that_proves_nothing_is_read_from_begin_to_end(
 
     assert vendor.is_whole
     assert landed.rows == 9_000
-    assert not vendor.landing.sent
     assert vendor.file.asked[1:] in ([], [None])
 
 
@@ -196,7 +198,7 @@ def test_without_a_validator_nothing_shows_that_two_ranges_are_of_one_file(
     vendor.land(ranges=4)
 
     assert vendor.is_whole
-    assert not vendor.landing.sent
+    assert vendor.file.asked[1:] in ([], [None])
     assert vendor.progress is None or vendor.progress.validator is None
 
 
@@ -645,6 +647,29 @@ def test_a_file_that_changed_between_two_invocations_begins_again(server: FileSe
     assert vendor.is_whole
     assert landed.rows == 9_000
     assert vendor.restarts == 0
+
+
+@pytest.mark.parametrize("says_so", [True, False], ids=["streamed", "held"])
+def test_parts_that_take_longer_than_an_invocation_are_made_smaller(server: FileServer, *, says_so: bool) -> None:
+    """Here a megabyte takes a second."""
+    vendor = Vendor(server, RangedFile(gzip.compress(_random.randbytes(12 << 20), 0)), says_so=says_so)
+    vendor.landing.piece_bytes = 1 << 20
+    noted: list[tuple[int, bool]] = []
+
+    def land(seconds: int) -> None:
+        clock = iter(range(seconds, 0, -1))
+        vendor.time_left = lambda: next(clock, 0)
+        vendor.land(verify="length", tuning=Tuning(part_bytes=PART, patience=TUNING.patience))
+
+    for _ in range(2):
+        with pytest.raises(OutOfTimeError) as stopped:
+            land(9)
+        assert vendor.progress
+        noted.append((vendor.progress.part_bytes, stopped.value.advanced))
+    land(20)
+
+    assert noted == [(64 << 20 if says_so else 32 << 20, False), (5 << 20, True)]
+    assert vendor.is_whole
 
 
 def test_a_vendor_without_ranges_begins_again_and_that_is_told(server: FileServer) -> None:

@@ -24,7 +24,6 @@ KEY = "raw/people/Employee/part0.csv.gz"
 CALLS: dict[str, tuple[str, Callable[[S3Landing], object]]] = {
     "put": ("put_object", lambda landing: landing.put(KEY, b"", checksum=SUM, content_type="text/csv")),
     "begin": ("create_multipart_upload", lambda landing: landing.begin(KEY, content_type="text/csv")),
-    "upload": ("upload_part", lambda landing: landing.upload(KEY, "1", 1, b"abc", checksum=SUM)),
     "parts": ("list_parts", lambda landing: landing.parts(KEY, "1")),
     "reading": ("get_object", lambda landing: landing.reading(KEY, "v1").__enter__()),
     "abort": ("abort_multipart_upload", lambda landing: landing.abort(KEY, "1")),

@@ -1,15 +1,13 @@
 """Opening a file: statuses, redirects and links, against a real server on this machine."""
 
-import shutil
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from pathlib import Path
 
 import pytest
+import trustme
 
 from haul.errors import (
     CredentialsRefusedError,
@@ -274,59 +272,48 @@ def test_a_server_without_tls_where_tls_is_due_is_not_spoken_to(server: FileServ
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody has signed, with its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed: no certificate for a server with TLS")
-    folder = tmp_path_factory.mktemp("tls")
-    made = folder / "server.pem"
-    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=files"
-    subprocess.run(
-        [openssl, *options.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", made, "-out", folder / "cert"],
-        check=True,
-        capture_output=True,
-    )
-    made.write_bytes(made.read_bytes() + (folder / "cert").read_bytes())
-    return made
+def authority() -> trustme.CA:
+    """Signs certificates; nobody knows it."""
+    return trustme.CA()
 
 
 @pytest.fixture
-def tls_server(certificate: Path) -> Iterator[FileServer]:
+def tls_server(authority: trustme.CA) -> Iterator[FileServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     with file_server(context) as serving:
         serving.put("/f", Reply(b"the file"))
         yield serving
 
 
 class Trusting(Network):
-    """Trusts one certificate more, and expects it to be for `name`."""
+    """Trusts one authority more, and expects a certificate for `name`."""
 
-    def __init__(self, certificate: Path, name: str) -> None:
-        self._context = ssl.create_default_context(cafile=str(certificate))
+    def __init__(self, authority: trustme.CA, name: str) -> None:
+        self._context = ssl.create_default_context()
+        authority.configure_trust(self._context)
         self._name = name
 
     def secure(self, plain: socket.socket, host: str) -> socket.socket:  # noqa: ARG002  # as the test says
         return self._context.wrap_socket(plain, server_hostname=self._name)
 
 
-def test_a_file_comes_over_tls(tls_server: FileServer, certificate: Path) -> None:
-    assert read(at(tls_server, "/f"), Trusting(certificate, "127.0.0.1")) == b"the file"
+def test_a_file_comes_over_tls(tls_server: FileServer, authority: trustme.CA) -> None:
+    assert read(at(tls_server, "/f"), Trusting(authority, "127.0.0.1")) == b"the file"
 
 
-def test_a_certificate_that_nobody_signed_is_not_taken(tls_server: FileServer) -> None:
+def test_a_certificate_that_nobody_known_signed_is_not_taken(tls_server: FileServer) -> None:
     """Not even the trusted host's own."""
-    with pytest.raises(VendorUnavailableError, match=r"certificate of 127.0.0.1:.* is not valid: self") as caught:
+    with pytest.raises(VendorUnavailableError, match=r"of 127.0.0.1:.* is not valid: unable to get") as caught:
         read(at(tls_server, "/f"))
 
     assert not caught.value.sent
     assert tls_server.requests == []
 
 
-def test_a_certificate_for_another_name_is_not_taken(tls_server: FileServer, certificate: Path) -> None:
+def test_a_certificate_for_another_name_is_not_taken(tls_server: FileServer, authority: trustme.CA) -> None:
     with pytest.raises(VendorUnavailableError, match="is not valid"):
-        read(at(tls_server, "/f"), Trusting(certificate, "files.example.net"))
+        read(at(tls_server, "/f"), Trusting(authority, "files.example.net"))
 
     assert tls_server.requests == []
 

@@ -24,6 +24,7 @@ from haul.connectors.adobe import replies
 from haul.connectors.adobe.credentials import read
 from haul.connectors.adobe.login import Login, Session
 from haul.errors import CredentialsRefusedError, UnexpectedResponseError, VendorUnavailableError
+from haul.login import logged_in
 from haul.ports import DownloadSource
 from haul.rest import Dialect, Reply, new_session
 
@@ -198,10 +199,11 @@ class AdobeClient:
                 fresh_connection=fresh_connection,
             )
 
-        session = self._login.session()
+        session = logged_in(self._login.session, submits=fresh_connection)
         reply = send(session, 401, 403, *handled)
         if _is_refused(reply):
-            session = self._login.renewed(session)
+            refused = session
+            session = logged_in(lambda: self._login.renewed(refused), submits=fresh_connection)
             reply = send(session, 403, *handled)
             if _is_refused(reply):
                 raise CredentialsRefusedError(session.rest.message(reply))

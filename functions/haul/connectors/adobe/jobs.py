@@ -7,7 +7,7 @@ from typing import Any
 from haul.errors import InvalidEventError
 from haul.models.base import parse
 from haul.models.symbols import unescaped
-from haul.models.vendors.adobe import SegmentExportRequest
+from haul.models.vendors.adobe import SegmentExportOptions, SegmentExportRequest, all_profiles
 from haul.models.work import Watermark
 from haul.ports import Prepared
 
@@ -34,11 +34,8 @@ def prepare(request: Mapping[str, Any], *, whole_store: bool) -> Prepared:
     filled = _filled(request)
     checked = parse(SegmentExportRequest, filled, at="request")
     wanted = checked.filter
-    if not (wanted and wanted.segments) and not whole_store:
-        raise InvalidEventError(
-            "request.filter.segments: missing, so Adobe would export every profile in the sandbox; name segments, or "
-            "set options.whole_store: true"
-        )
+    if wrong := all_profiles(checked, SegmentExportOptions(whole_store=whole_store)):
+        raise InvalidEventError(wrong)
     since = wanted.fromIngestTimestamp if wanted else None
     return Prepared(request=_plain(filled), is_delta=since is not None, watermark=Watermark(from_=since))
 

@@ -11,18 +11,17 @@ from typing import Annotated, Any
 from pydantic import (
     AliasChoices,
     AliasPath,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
     StringConstraints,
-    ValidationError,
-    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from haul.errors import UnexpectedResponseError
+from haul.replies import VendorReply
+from haul.replies import read as read_reply
 from haul.rest import Reply, http_date
 
 _SECONDS_ARE_LESS = 100_000_000_000
@@ -54,28 +53,16 @@ type Time = Annotated[datetime | None, BeforeValidator(_time)]
 type Id = Annotated[str, StringConstraints(min_length=1)]
 
 
-class AdobeReply(BaseModel):
-    """A JSON object of Adobe's; `document` is the object as it came, `told_at` when, by Adobe's own clock."""
+class AdobeReply(VendorReply):
+    """A JSON object of Adobe's, whose names are in camel case; `told_at` is when, by Adobe's own clock."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, coerce_numbers_to_str=True, defer_build=True)
+    model_config = ConfigDict(alias_generator=to_camel)
 
-    _document: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _told_at: datetime | None = PrivateAttr(default=None)
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return self._document
 
     @property
     def told_at(self) -> datetime | None:
         return self._told_at
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: item for name, item in value.items() if item is not None}
-        return value
 
 
 class Token(AdobeReply):
@@ -186,33 +173,18 @@ class FilePage(AdobeReply):
 
 
 def read[M: AdobeReply](model: type[M], reply: Reply) -> M:
-    """Read a reply.
+    """Read a reply, and when it was given.
 
     Raises:
         UnexpectedResponseError: it has another shape. The message names the fields and not what they hold.
     """
-    body = reply.json()
-    try:
-        found = model.model_validate(body)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in detail['loc']) or 'the whole'}: {detail['type'].replace('_', ' ')}"
-            for detail in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-    else:
-        return _told(found, body, http_date(reply.headers.get("Date", "")))
-    shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-    raise UnexpectedResponseError(f"{reply.what} answered JSON of another shape than its contract has: {shown}")
+    found = read_reply(model, reply.what, reply.json())
+    found._told_at = http_date(reply.headers.get("Date", ""))  # noqa: SLF001 - its own module
+    return found
 
 
 def _readable(record: Mapping[str, Any]) -> ExportJob | None:
     try:
-        return _told(ExportJob.model_validate(record), record, None)
-    except ValidationError:
+        return read_reply(ExportJob, "a list of jobs", record)
+    except UnexpectedResponseError:
         return None
-
-
-def _told[M: AdobeReply](found: M, document: Mapping[str, Any], at: datetime | None) -> M:
-    found._document = document  # noqa: SLF001 - its own module
-    found._told_at = at  # noqa: SLF001 - its own module
-    return found

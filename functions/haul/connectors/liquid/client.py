@@ -33,7 +33,7 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.login import Login
+from haul.login import Login, logged_in
 from haul.multipart import File, Multipart, Part, TextSource
 from haul.ports import DownloadSource, Source
 from haul.replies import VendorReply
@@ -223,7 +223,7 @@ class LiquidClient:
 
     def _be_accepted(self) -> None:
         """Find out that a kept token is refused before a large file has been sent for nothing."""
-        session = _logged_in(self._login.session, submits=True)
+        session = logged_in(self._login.session, submits=True)
         try:
             reply = session.rest.call(
                 "GET", f"{_OAUTH}/validate", headers=session.headers, handled=range(300, 600), hide=session.secrets
@@ -231,7 +231,7 @@ class LiquidClient:
         except VendorUnavailableError as error:
             raise VendorUnavailableError(str(error), sent=False) from None
         if reply.status == 401:
-            _logged_in(lambda: self._login.renewed(session), submits=True)
+            logged_in(lambda: self._login.renewed(session), submits=True)
 
     def _asked(self, verb: str, job_id: str) -> JobState | None:
         reply = self._post(f"{_BATCH}/{verb}", {"jobId": job_id}, handled=(400, 404))
@@ -272,11 +272,11 @@ class LiquidClient:
                 read_seconds=_STORING_SECONDS if upload else None,
             )
 
-        session = _logged_in(self._login.session, submits=submits)
+        session = logged_in(self._login.session, submits=submits)
         reply = send(session, 401, *handled)
         if reply.status != 401:
             return reply
-        return send(_logged_in(lambda: self._login.renewed(session), submits=submits), *handled)
+        return send(logged_in(lambda: self._login.renewed(session), submits=submits), *handled)
 
     def _log_in(self, credentials: Credentials) -> Session:
         rest = Rest(credentials.base_url, self._dialect, session=self._http, clock=self._clock)
@@ -305,16 +305,6 @@ class LiquidClient:
         lives = float(token.expires_in or _TOKEN_SECONDS)
         renew_before = min(_RENEWED_BEFORE_SECONDS, lives / 10)
         return Session(rest, credentials, token.access_token, self._clock() + lives - renew_before)
-
-
-def _logged_in(log_in: Callable[[], Session], *, submits: bool) -> Session:
-    """Log in. An odd answer to that is no answer to the submission it was for, which has not been sent."""
-    try:
-        return log_in()
-    except UnexpectedResponseError as error:
-        if not submits:
-            raise
-        raise VendorUnavailableError(str(error), sent=False) from None
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from haul.models.work import Job, JobStatus
 from haul.ports import Capabilities, Found, LoadReport, Prepared, Source
 
 _JSON = "application/json"
+_OF_CSV = ("headerRow", "template")
 _OUTCOMES = {
     JobStatus.SUCCEEDED: Outcome.SUCCEEDED,
     JobStatus.FAILED: Outcome.FAILED,
@@ -91,12 +92,8 @@ class LiquidImports:
 
 
 def _fields(request: Mapping[str, Any]) -> dict[str, str]:
-    """The request as the form's fields, booleans spelt as the vendor's examples have them."""
-    fields = {
-        name: str(request[name])
-        for name in ("jobName", "itemType", "contentType", "merge", "notificationEmail")
-        if request.get(name) is not None
-    }
+    """The request as the form's fields, booleans spelt as the vendor's examples have them; the template goes apart."""
+    fields = {name: str(value) for name, value in request.items() if value is not None and name not in _OF_CSV}
     if request["contentType"] != _JSON:
         fields["headerRow"] = str(bool(request.get("headerRow")))
     return fields

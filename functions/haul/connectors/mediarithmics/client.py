@@ -27,6 +27,7 @@ from haul.connectors.mediarithmics import replies
 from haul.connectors.mediarithmics.credentials import read
 from haul.connectors.mediarithmics.login import Login, Session
 from haul.errors import UnexpectedResponseError, VendorUnavailableError
+from haul.login import logged_in
 from haul.ports import DownloadSource
 from haul.rest import Dialect, Reply, new_session
 
@@ -237,11 +238,12 @@ class MediarithmicsClient:
                 fresh_connection=fresh_connection,
             )
 
-        session = self._login.session()
+        session = logged_in(self._login.session, submits=fresh_connection)
         reply = send(session, 401, *handled)
         if reply.status != 401:
             return reply
-        return send(self._login.renewed(session, session.rest.message(reply)), *handled)
+        why = session.rest.message(reply)
+        return send(logged_in(lambda: self._login.renewed(session, why), submits=fresh_connection), *handled)
 
 
 def _segment(value: str) -> str:

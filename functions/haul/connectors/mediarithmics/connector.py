@@ -92,7 +92,7 @@ class MediarithmicsConnector:
                     if executions.is_live(execution):
                         return _job_id(export_id, execution)
             export_id = exports[0] if exports else definitions.create(self._client, request).id
-        except VendorUnavailableError as error:
+        except (VendorUnavailableError, UnexpectedResponseError) as error:
             raise VendorUnavailableError(f"{error}; no execution was started", sent=False) from None
         return _job_id(export_id, self._client.execute(export_id))
 

@@ -5,21 +5,18 @@ Absent and null mean empty, counters may be numbers or text, and unknown fields 
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
-    PrivateAttr,
+    ModelWrapValidatorHandler,
     StringConstraints,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
     model_validator,
 )
 
 from haul.errors import UnexpectedResponseError
+from haul.replies import VendorReply
+from haul.replies import read as read_reply
 from haul.rest import Reply, excerpt
 
 
@@ -44,24 +41,15 @@ type Count = Annotated[int | None, BeforeValidator(_count)]
 type Id = Annotated[str, StringConstraints(min_length=1)]
 
 
-class MediarithmicsReply(BaseModel):
-    """A JSON object of mediarithmics'; `document` is the object as it came."""
-
-    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, defer_build=True)
-
-    _document: Mapping[str, Any] = PrivateAttr(default_factory=dict)
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return self._document
+class MediarithmicsReply(VendorReply):
+    """A JSON object of mediarithmics'; one within another keeps its document too."""
 
     @model_validator(mode="wrap")
     @classmethod
-    def _null_is_absent(cls, value: Any, handler: ValidatorFunctionWrapHandler, _: ValidationInfo) -> Any:
-        if not isinstance(value, Mapping):
-            return handler(value)
-        read = handler({name: item for name, item in value.items() if item is not None})
-        read._document = value  # noqa: SLF001 - its own class
+    def _keep_document(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        read = handler(value)
+        if isinstance(value, Mapping):
+            read._document = value  # noqa: SLF001 - its own class
         return read
 
 
@@ -179,12 +167,4 @@ def read[M: MediarithmicsReply](model: type[M], reply: Reply) -> M:
     if isinstance(body, Mapping) and body.get("status") == "error":
         told = excerpt(reply.without_secrets(str(body.get("error"))))
         raise UnexpectedResponseError(f"{what} answered {reply.status} with an error in it: {told}")
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in detail['loc']) or 'the whole'}: {detail['type'].replace('_', ' ')}"
-            for detail in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-    shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-    raise UnexpectedResponseError(f"{what} answered JSON of another shape than its contract has: {shown}")
+    return read_reply(model, what, body)

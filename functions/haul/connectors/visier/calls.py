@@ -15,6 +15,7 @@ from haul.connectors.visier.budget import CallBudget
 from haul.connectors.visier.credentials import read
 from haul.connectors.visier.login import Login, Session
 from haul.errors import HaulError
+from haul.login import logged_in
 from haul.multipart import Multipart
 from haul.rest import Dialect, Reply, new_session
 
@@ -101,11 +102,11 @@ class VisierCalls:
                 return reply
             raise failure(session, reply) or session.rest.failure(reply)
 
-        session = self.login.session()
+        session = logged_in(self.login.session, submits=fresh_connection)
         reply = send(session, 401, *handled)
         if reply.status != 401:
             return reply
-        return send(self.login.renewed(session), *handled)
+        return send(logged_in(lambda: self.login.renewed(session), submits=fresh_connection), *handled)
 
     def headers(self, session: Session) -> dict[str, str]:
         tenant = {"TargetTenantID": self.target_tenant} if self.target_tenant else {}

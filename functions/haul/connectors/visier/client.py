@@ -23,6 +23,7 @@ from haul.connectors.visier.credentials import Credentials
 from haul.connectors.visier.login import Session
 from haul.errors import HaulError, QuotaExceededError, UnexpectedResponseError, VendorUnavailableError
 from haul.ports import DownloadSource
+from haul.replies import read as read_reply
 from haul.rest import Reply
 
 _API = "/v1alpha/data/data-version-exports"
@@ -153,7 +154,7 @@ class VisierClient:
         return QuotaExceededError(f"{session.rest.message(reply)}: {_QUOTA}")
 
     def _read[M: replies.VisierReply](self, model: type[M], reply: Reply) -> M:
-        return replies.read(model, reply.what, reply.json())
+        return read_reply(model, reply.what, reply.json())
 
 
 def _file(export_uuid: str, path: str, file_id: int | str) -> str:

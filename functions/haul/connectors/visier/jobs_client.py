@@ -39,10 +39,11 @@ from haul.connectors.visier.job_replies import (
     TransferSession,
 )
 from haul.connectors.visier.login import Session
-from haul.connectors.visier.replies import VisierReply, read
+from haul.connectors.visier.replies import VisierReply
 from haul.errors import HaulError, LoadRefusedError, UnexpectedResponseError, VendorUnavailableError
 from haul.multipart import File, Multipart
 from haul.ports import Source
+from haul.replies import read
 from haul.rest import Reply, excerpt
 
 PAGE = 1000

@@ -20,6 +20,7 @@ from haul.connectors import SecretSource
 from haul.connectors.visier import replies
 from haul.connectors.visier.credentials import Credentials, read
 from haul.errors import CredentialsRefusedError, UnexpectedResponseError, VendorUnavailableError
+from haul.replies import read as read_reply
 from haul.rest import Dialect, Reply, Rest
 
 _ASID_SECONDS = 3600.0
@@ -124,7 +125,7 @@ def _by_oauth(rest: Rest, credentials: Credentials, scope: str) -> Reply:
 
 
 def _oauth_token(reply: Reply) -> tuple[str, float]:
-    token = replies.read(replies.OAuthToken, reply.what, reply.json())
+    token = read_reply(replies.OAuthToken, reply.what, reply.json())
     return token.access_token, token.expires_in or _ASID_SECONDS
 
 

@@ -20,8 +20,9 @@ from urllib.parse import quote, quote_plus, urlencode
 
 from haul.connectors.visier import management_replies as replies
 from haul.connectors.visier.calls import VisierCalls
-from haul.connectors.visier.replies import VisierReply, read
+from haul.connectors.visier.replies import VisierReply
 from haul.errors import InvalidSecretError, UnexpectedResponseError
+from haul.replies import read
 from haul.rest import Reply
 
 _API = "/v1/op"

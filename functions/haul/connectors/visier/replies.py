@@ -1,21 +1,12 @@
 """What Visier answers: absent and null mean empty, 64-bit numbers are strings, unknown fields stay unread."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    PrivateAttr,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from haul.errors import UnexpectedResponseError
+from haul.replies import VendorReply
 
 
 def _from_millis(value: Any) -> datetime | None:
@@ -31,23 +22,10 @@ type Millis = Annotated[datetime | None, BeforeValidator(_from_millis)]
 type Number = Annotated[str, StringConstraints(pattern=r"^\d+$")]
 
 
-class VisierReply(BaseModel):
-    """A JSON object of Visier's; `document` is the object as it came."""
+class VisierReply(VendorReply):
+    """A JSON object of Visier's, whose names are in camel case."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, coerce_numbers_to_str=True, defer_build=True)
-
-    _document: Mapping[str, Any] = PrivateAttr(default_factory=dict)
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return self._document
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: item for name, item in value.items() if item is not None}
-        return value
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class DataVersion(VisierReply):
@@ -127,23 +105,3 @@ class OAuthToken(VisierReply):
 
     access_token: Annotated[str, StringConstraints(min_length=1)]
     expires_in: float | None = None
-
-
-def read[M: VisierReply](model: type[M], what: str, body: Any) -> M:
-    """Read a reply to the call `what`.
-
-    Raises:
-        UnexpectedResponseError: it has another shape. The message names the fields and not what they hold.
-    """
-    try:
-        reply = model.model_validate(body)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in detail['loc']) or 'the whole'}: {detail['type'].replace('_', ' ')}"
-            for detail in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-    else:
-        reply._document = body  # noqa: SLF001 - its own module
-        return reply
-    shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-    raise UnexpectedResponseError(f"{what} answered JSON of another shape than its contract has: {shown}")

@@ -8,7 +8,7 @@ new vendor is a new module.
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,13 +24,15 @@ from haul.models.symbols import FILE, symbols_in
 class Action:
     """One thing a vendor does for us, and the schemas of what people write about it.
 
-    `takes_source` is whether a load sends an object, or a dataset of a manifest, to the vendor.
+    `takes_source` is whether a load sends an object, or a dataset of a manifest, to the vendor. `refuses` says why a
+    request and options that are right by themselves are not so together; it is given both as models.
     """
 
     kind: Literal["export", "load"]
     request: type[Written]
     options: type[Written]
     takes_source: bool = False
+    refuses: Callable[[Any, Any], str | None] = lambda _request, _options: None
 
 
 class NoParameters(Written):
@@ -141,15 +143,21 @@ def action_of(event: Event) -> Action:
 
 def kind_of(event: Mapping[str, Any]) -> Literal["export", "load"]:
     """Whose flow an event is; one that does not name a known action is the export flow's to refuse."""
-    vendor, action = event.get("vendor"), event.get("action")
-    known = actions(vendor) if isinstance(vendor, str) and vendor in names() else {}
-    return known[action].kind if action in known else "export"
+    action = _known_action(event)
+    return action.kind if action else "export"
 
 
 def options_of_account(event: Mapping[str, Any]) -> dict[str, Any]:
     """Those options of an event by which its connector reads for the same account; an export's understands all."""
     options: dict[str, Any] = event.get("options", {})
-    return options if kind_of(event) == "export" else {k: v for k, v in options.items() if k == "target_tenant"}
+    action = _known_action(event)
+    exports = action is not None and action.kind == "export"
+    return options if exports else {name: value for name, value in options.items() if name == "target_tenant"}
+
+
+def _known_action(event: Mapping[str, Any]) -> Action | None:
+    vendor, action = event.get("vendor"), event.get("action", "")
+    return actions(vendor).get(action) if isinstance(vendor, str) and vendor in names() else None
 
 
 def checked(event: Event, *, at: str = "") -> Event:
@@ -167,7 +175,19 @@ def checked(event: Event, *, at: str = "") -> Event:
             raise InvalidEventError(f"{field}: only a pipeline file names a file, an event is whole (found {symbol})")
     request = parse(action.request, event.request, at=place)
     options = parse(action.options, event.options, at=f"{at}.options" if at else "options")
+    if wrong := action.refuses(request, options):
+        raise InvalidEventError(f"{at}.{wrong}" if at else wrong)
     return event.model_copy(update={"request": _dump(request), "options": _dump(options, whole=True)})
+
+
+def require_source(event: Event) -> None:
+    """Be sure that an event which sends something says what.
+
+    Raises:
+        InvalidEventError: it does not.
+    """
+    if action_of(event).takes_source and event.source is None:
+        raise InvalidEventError(f"source: missing; {event.action} sends an object, or a dataset of a manifest")
 
 
 def _dump(model: BaseModel, *, whole: bool = False) -> dict[str, Any]:

@@ -177,9 +177,19 @@ class SegmentExportOptions(Written):
     ] = True
 
 
+def all_profiles(request: SegmentExportRequest, options: SegmentExportOptions) -> str | None:
+    """Say what is missing where every profile there is would be exported without anybody having said so."""
+    if (request.filter and request.filter.segments) or options.whole_store:
+        return None
+    return (
+        "request.filter.segments: missing, so Adobe would export every profile in the sandbox; name segments, or "
+        "set options.whole_store: true"
+    )
+
+
 TITLE = "Adobe Experience Platform"
 
-ACTIONS = {"segment-export": Action("export", SegmentExportRequest, SegmentExportOptions)}
+ACTIONS = {"segment-export": Action("export", SegmentExportRequest, SegmentExportOptions, refuses=all_profiles)}
 
 SECRET = (
     SecretField("client_id", "of the OAuth Server-to-Server credential; also called the API key", needed=True),

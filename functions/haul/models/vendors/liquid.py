@@ -25,18 +25,28 @@ type Text = Annotated[str, Field(min_length=1), AfterValidator(_plain)]
 type FilterValue = Annotated[Any, Symbols("@scheduled-at", "@started-at", "@upstream.data_version", "@upstream.run_id")]
 
 
-class ExportRequest(Written):
-    """Form of `POST /ls/api/batch/export`; without `sqlQuery` and `filters` it is every item of the type."""
-
-    model_config = ConfigDict(title="LiquidAnalytics export request")
+class JobRequest(Written):
+    """What the form of every batch job has."""
 
     jobName: Annotated[  # noqa: N815 - the vendor's own spelling
         Annotated[str, Field(min_length=1), Symbols("@scheduled-at", "@started-at", "@upstream.run_id")],
-        Field(description="the job's name, which mails and files carry", examples=["attendees-nightly"]),
+        Field(description="the job's name, which mails and an export's files carry", examples=["attendees-nightly"]),
     ]
     itemType: Annotated[  # noqa: N815 - the vendor's own spelling
         Text, Field(description="an item type of the community's schema", examples=["Attendee"])
     ]
+    notificationEmail: Annotated[  # noqa: N815 - the vendor's own spelling
+        Text | None,
+        BeforeValidator(_none_if_empty),
+        Field(description="who gets the vendor's mail when the job ends, with the links of an export"),
+    ] = None
+
+
+class ExportRequest(JobRequest):
+    """Form of `POST /ls/api/batch/export`; without `sqlQuery` and `filters` it is every item of the type."""
+
+    model_config = ConfigDict(title="LiquidAnalytics export request")
+
     contentType: Annotated[  # noqa: N815 - the vendor's own spelling
         Literal["application/json", "text/plain"],
         Field(description="application/json: an array of items; text/plain: CSV"),
@@ -64,11 +74,6 @@ class ExportRequest(Written):
             description="chooses the items whose fields have these values; not together with sqlQuery",
             examples=[{"processStatus": "/Workflow/processStatus[Editing]"}],
         ),
-    ] = None
-    notificationEmail: Annotated[  # noqa: N815 - the vendor's own spelling
-        Text | None,
-        BeforeValidator(_none_if_empty),
-        Field(description="who gets the vendor's mail when the job ends, links included"),
     ] = None
 
     @model_validator(mode="after")
@@ -102,18 +107,11 @@ class ExportOptions(Written):
     ] = "warn"
 
 
-class ImportRequest(Written):
+class ImportRequest(JobRequest):
     """Form of `POST /ls/api/batch/import`, which the object goes with."""
 
     model_config = ConfigDict(title="LiquidAnalytics import request")
 
-    jobName: Annotated[  # noqa: N815 - the vendor's own spelling
-        Annotated[str, Field(min_length=1), Symbols("@scheduled-at", "@started-at", "@upstream.run_id")],
-        Field(description="the job's name, which mails carry", examples=["attendees-from-s3"]),
-    ]
-    itemType: Annotated[  # noqa: N815 - the vendor's own spelling
-        Text, Field(description="an item type of the community's schema", examples=["Attendee"])
-    ]
     contentType: Annotated[  # noqa: N815 - the vendor's own spelling
         Literal["application/json", "plain/text"],
         Field(description="what the object holds; application/json: an array of items; plain/text: CSV"),
@@ -132,11 +130,6 @@ class ImportRequest(Written):
         Text | None,
         BeforeValidator(_none_if_empty),
         Field(description="CSV: a Velocity template that makes an item of a row"),
-    ] = None
-    notificationEmail: Annotated[  # noqa: N815 - the vendor's own spelling
-        Text | None,
-        BeforeValidator(_none_if_empty),
-        Field(description="who gets the vendor's mail when the job ends"),
     ] = None
 
     @model_validator(mode="before")

@@ -27,7 +27,7 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.login import Login
+from haul.login import Login, logged_in
 from haul.models.base import parse
 from haul.models.export import Contents, Dataset, Format, RemoteFile
 from haul.models.symbols import unescaped
@@ -135,7 +135,7 @@ class PebbleClient:
         Raises:
             VendorUnavailableError: unless `sent` is False, there may be one now. After any other error there is none.
         """
-        session = self._login.session()
+        session = logged_in(self._login.session, submits=True)
         reply = self._call("POST", "/exports", session=session, body=dict(body), fresh_connection=True)
         try:
             return read_reply(_Created, reply.what, reply.json()).id
@@ -160,11 +160,11 @@ class PebbleClient:
         return DownloadSource(url, session.headers, host_of(session.rest.base_url), honours_range=True)
 
     def _call(self, method: str, path: str, *, session: Session | None = None, **more: Any) -> Reply:
-        session = session or self._login.session()
-        reply = session.rest.call(method, path, headers=session.headers, hide=session.secrets, handled=(401,), **more)
+        known = session or self._login.session()
+        reply = known.rest.call(method, path, headers=known.headers, hide=known.secrets, handled=(401,), **more)
         if reply.status != 401:
             return reply
-        session = self._login.renewed(session)
+        session = logged_in(lambda: self._login.renewed(known), submits="fresh_connection" in more)
         return session.rest.call(method, path, headers=session.headers, hide=session.secrets, **more)
 
     def _log_in(self, credentials: Credentials) -> Session:

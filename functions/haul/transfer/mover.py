@@ -1,7 +1,8 @@
-"""A file whose byte ranges the vendor has proved to honour: from its GETs straight into S3's parts, nothing buffered.
+"""A file of known length: from the vendor's socket straight into S3's parts.
 
-A part has a known length, so it goes from one socket into the other through a small buffer, and parts may be large at
-no cost in memory. A part that breaks off, on either side, is fetched and sent again: nothing else is.
+A part has a known length, so its bytes are handed on as they come in. Where the vendor has proved to honour byte
+ranges, nothing is kept of them: a part that breaks off, on either side, is fetched and sent again, and parts may be
+large at no cost in memory. Elsewhere the part under way is held, as it cannot be fetched again.
 
 One connection takes the parts in order, and the file is checked on the way. Where the vendor is slow on each connection
 and allows several, they share the parts: every one takes a stretch of them, read by one GET, and one that is done takes
@@ -13,19 +14,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from haul.errors import (
-    CorruptFileError,
-    DamagedFileError,
-    LedgerBusyError,
-    TruncatedFileError,
-    VendorUnavailableError,
-)
-from haul.ports import Landing, OutOfTimeError, Part, UploadEndedError
+from haul.errors import DamagedFileError
+from haul.ports import Landing, OutOfTimeError, Part
+from haul.transfer.reading import FinalError, OnceReader, PartReader, RangeReader
+from haul.transfer.sending import Persistence
 from haul.transfer.source import Body, Door, Version
 from haul.transfer.upload import MAX_PARTS
 
 STREAMED_PART_BYTES = 64 << 20
-_SMALLEST = 5 << 20
+HELD_PART_BYTES = 32 << 20
+SMALLEST_PART_BYTES = 5 << 20
 """S3 takes no smaller part, but for the last."""
 _ROUND = 1 << 20
 _PARTS_PER_CONNECTION = 4
@@ -41,7 +39,7 @@ class Layout:
     @classmethod
     def of(cls, size: int, connections: int = 1, part_bytes: int = STREAMED_PART_BYTES) -> "Layout":
         """Lay a file out so that 10,000 parts suffice, and so that several connections all have something to do."""
-        smallest = min(part_bytes, _SMALLEST)
+        smallest = min(part_bytes, SMALLEST_PART_BYTES)
         if connections > 1:
             part_bytes = min(part_bytes, max(smallest, -(-size // (_PARTS_PER_CONNECTION * connections))))
         needed = -(-size // MAX_PARTS)
@@ -50,6 +48,11 @@ class Layout:
     @property
     def count(self) -> int:
         return -(-self.size // self.part_bytes)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the file could be laid out in smaller parts."""
+        return self.count < Layout.of(self.size, part_bytes=SMALLEST_PART_BYTES).count
 
     def start(self, number: int) -> int:
         return (number - 1) * self.part_bytes
@@ -76,8 +79,7 @@ class Pacing:
         read_again: bytes a second at which an object can be read that was not checked on its way.
         look_after_bytes: when the first connection's speed is looked at,
         look_after_seconds: whichever comes first.
-        tries: how often a part is sent.
-        pause: between two tries of a part; it is given seconds.
+        persistence: how often a part is sent.
         time_left: seconds until the invocation has to stop.
     """
 
@@ -86,8 +88,7 @@ class Pacing:
     read_again: float
     look_after_bytes: int
     look_after_seconds: float
-    tries: int
-    pause: Callable[[float], None]
+    persistence: Persistence
     time_left: Callable[[], float]
 
 
@@ -100,7 +101,7 @@ class Mover:
         key: under which name.
         upload_id: the upload that is to be completed.
         layout: its parts.
-        version: the one version of the file that may be in it.
+        version: the one version of the file that may be in it; None where the vendor's ranges are not to be used.
         have: the parts that are there.
         see: given all bytes in order as long as there is one connection, None if nobody looks.
     """
@@ -113,21 +114,21 @@ class Mover:
         upload_id: str,
         *,
         layout: Layout,
-        version: Version,
+        version: Version | None,
         pacing: Pacing,
         have: Mapping[int, Part] | None = None,
         see: Callable[[memoryview], None] | None = None,
     ) -> None:
-        self.door = door
         self.landing = landing
         self.key = key
         self.upload_id = upload_id
         self.layout = layout
-        self.version = version
         self.pacing = pacing
         self.parts = dict(have or {})
         self.seen = 0
         self.stopping = False
+        self._door = door
+        self._version = version
         self._see = None if self.parts else see
         self._moved = 0
         self._shares = _Shares([number for number in range(1, layout.count + 1) if number not in self.parts])
@@ -143,6 +144,10 @@ class Mover:
     @property
     def moved(self) -> bool:
         return self._moved > 0
+
+    @property
+    def is_ranged(self) -> bool:
+        return self._version is not None
 
     @property
     def saw_all(self) -> bool:
@@ -200,9 +205,17 @@ class Mover:
     def next(self, connection: "_Connection") -> int | None:
         return self._shares.next(connection)
 
-    def stretch_end(self, connection: "_Connection") -> int:
-        """Where the bytes end that a connection has to read in one go."""
-        return min(self.layout.size, self.layout.start(self._shares.end(connection)))
+    def reader(self, connection: "_Connection", body: Body | None, start: bytes) -> PartReader:
+        """Make what a connection reads its parts with; the first one has the file open."""
+        layout = self.layout
+        if self._version:
+
+            def stretch_end() -> int:
+                return min(layout.size, layout.start(self._shares.end(connection)))
+
+            return RangeReader(self._door, self._version, stretch_end, body, start)
+        assert body is not None  # noqa: S101 - without ranges there is one way to have it
+        return OnceReader(body, start, size=layout.size, part_bytes=layout.part_bytes, require_time=self.require_time)
 
     def landed(self, part: Part) -> None:
         with self._lock:
@@ -238,46 +251,45 @@ class _Connection:
 
     def __init__(self, mover: Mover, body: Body | None = None, start: bytes = b"", *, is_first: bool = False) -> None:
         self._mover = mover
-        self._body = body
-        self._start = memoryview(start)
+        self._reader = mover.reader(self, body, start)
         self._at = 0
-        self._body_at = len(start)
         self._sender = mover.landing.sender()
         self._began = time.monotonic()
         self._brought = 0
         self._alone = is_first and mover.pacing.connections > 1
-        self._last_seconds = 0.0
+        self._seconds_per_byte = 0.0
 
     def run(self) -> None:
-        while (number := self._mover.next(self)) is not None:
-            self._mover.require_time(self._last_seconds)
+        mover = self._mover
+        while (number := mover.next(self)) is not None:
+            length = mover.layout.length(number)
+            # What can be fetched again is not begun where it will not come to its end.
+            mover.require_time(self._seconds_per_byte * length if mover.is_ranged else 0.0)
             began = time.monotonic()
-            self._mover.landed(self._moved(number))
-            self._last_seconds = time.monotonic() - began
+            mover.landed(self._moved(number))
+            self._seconds_per_byte = (time.monotonic() - began) / length
 
     def close(self) -> None:
-        self._drop_body()
+        self._reader.close()
         self._sender.close()
 
     def _moved(self, number: int) -> Part:
-        mover, layout = self._mover, self._mover.layout
-        for tried in range(1, mover.pacing.tries + 1):
-            self._at = layout.start(number)
-            try:
-                return self._sender.send(
-                    mover.key, mover.upload_id, number, length=layout.length(number), fill=self._fill
-                )
-            except UploadEndedError:
-                raise LedgerBusyError(f"the upload of {mover.key} was ended by another writer") from None
-            except _SeenError as error:
-                raise error.damage from None
-            except (CorruptFileError, TruncatedFileError, VendorUnavailableError, LedgerBusyError):
-                self._drop_body()
-                if tried == mover.pacing.tries:
-                    raise
+        mover = self._mover
+        start, length = mover.layout.start(number), mover.layout.length(number)
+
+        def send() -> Part:
+            self._at = start
+            self._reader.begin(start, length)
+            return self._sender.send(mover.key, mover.upload_id, number, length=length, fill=self._fill)
+
+        def again() -> None:
+            self._reader.failed()
             mover.require_time()
-            mover.pacing.pause(0.2 * 2**tried)
-        raise AssertionError("a part is tried at least once")
+
+        try:
+            return mover.pacing.persistence.send(mover.key, send, again=again)
+        except FinalError as error:
+            raise error.cause from None
 
     def _fill(self, space: memoryview) -> None:
         """Put the next bytes of the part into all of `space`."""
@@ -285,37 +297,15 @@ class _Connection:
         mover.require_time()
         at, rest = self._at, space
         while rest:
-            count = self._read(rest)
+            count = self._reader.read(rest)
             self._at += count
             rest = rest[count:]
         try:
             mover.show(at, space)
         except DamagedFileError as error:
-            raise _SeenError(error) from None
+            raise FinalError(error) from None
         self._brought += len(space)
         self._look()
-
-    def _read(self, space: memoryview) -> int:
-        """Read on from where the part is, on the open body as long as it leads there."""
-        if self._at < len(self._start):
-            data = self._start[self._at : self._at + len(space)]
-            space[: len(data)] = data
-            return len(data)
-        if self._body is None or self._body_at != self._at or self._body.received == self._body.length:
-            self._drop_body()
-            stop = max(self._mover.stretch_end(self), self._at + len(space))
-            self._body = self._mover.door.stretch(self._at, stop, self._mover.version)
-            self._body_at = self._at
-        length = self._body.length
-        if length is not None:
-            space = space[: length - self._body.received]
-        count = self._body.readinto(space)
-        if not count:
-            raise TruncatedFileError(
-                f"{self._body.name} ended after {self._at:,} bytes of {self._mover.version.size:,}"
-            )
-        self._body_at += count
-        return count
 
     def _look(self) -> None:
         """Look once whether this connection, which is the first, is slow enough for others to help."""
@@ -325,19 +315,6 @@ class _Connection:
         if self._brought >= pacing.look_after_bytes or seconds >= pacing.look_after_seconds:
             self._alone = False
             self._mover.look(self._brought / max(seconds, 1e-6))
-
-    def _drop_body(self) -> None:
-        if self._body is not None:
-            self._body.close()
-            self._body = None
-
-
-class _SeenError(Exception):
-    """What the file's check said in the middle of a part: sending that once more would not help."""
-
-    def __init__(self, damage: DamagedFileError) -> None:
-        super().__init__()
-        self.damage = damage
 
 
 class _Shares:
