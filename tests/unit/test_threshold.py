@@ -1,8 +1,9 @@
 """How much may go wrong."""
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from haul.models.threshold import exceeds
+from haul.models.threshold import Threshold, exceeds
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,16 @@ def test_a_number_is_compared_with_a_number_or_a_share_of_the_whole(
     number: int, of: int | None, most: str | int, over: object
 ) -> None:
     assert exceeds(number, of, most) is over
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("5", 5), (0, 0), ("0%", "0%"), ("33.4%", "33.4%"), ("100%", "100%"), ("100.0%", "100.0%")]
+)
+def test_it_is_a_share_or_a_number(written: str | int, read: str | int) -> None:
+    assert TypeAdapter(Threshold).validate_python(written) == read
+
+
+@pytest.mark.parametrize("written", ["110%", "100.1%", "1.5", "-1", -1, "%", "ten", "5 %", ""])
+def test_nothing_else_is_taken_for_one(written: str | int) -> None:
+    with pytest.raises(ValidationError, match="a share such as"):
+        TypeAdapter(Threshold).validate_python(written)

@@ -5,13 +5,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 
-_WRITTEN = re.compile(r"\d+(\.\d+)?%?", re.ASCII)
+_PATTERN = r"^(\d+|(\d{1,2}(\.\d+)?|100(\.0+)?)%)$"
+_WRITTEN = re.compile(_PATTERN, re.ASCII)
 
 
 def _checked(value: str | int) -> str | int:
     text = str(value)
-    if not _WRITTEN.fullmatch(text) or ("." in text and "%" not in text):
-        raise ValueError('a share such as "10%", or a number')
+    if not _WRITTEN.fullmatch(text):
+        raise ValueError('a share such as "10%", at most all, or a number')
     return value if isinstance(value, int) or value.endswith("%") else int(value)
 
 
@@ -21,7 +22,7 @@ type Threshold = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": r"^(\d+|\d+(\.\d+)?%)$"},
+                {"type": "string", "pattern": _PATTERN},
                 {"type": "integer", "minimum": 0},
             ]
         }
