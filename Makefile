@@ -41,7 +41,7 @@ help: ## This list
 	printf '  %-9s %s\n' "$$name" "$$says"; done
 
 .PHONY: setup
-setup: ## Environments, CDK command line and Lambda layer: all that the other targets need
+setup: ## Environments, CDK command line and Lambda layers: all that the other targets need
 	@$(MAKE) -s -j3 $(PROJECT) $(LOCALSTACK) $(RUNTIME) $(NODE)
 	@$(MAKE) -s $(LAYER)
 
@@ -61,7 +61,7 @@ demo: setup ## Two exports of VENDOR (visier) on this machine, from trigger to l
 	@$(PYTHON) -m infra.local.demo $(VENDOR)
 
 .PHONY: bench
-bench: $(PROJECT) ## What moves bytes, against other tools (half an hour); QUICK=1 for the main ratios
+bench: $(PROJECT) $(RUNTIME) $(LAYER) ## What moves bytes, against other tools (half an hour); QUICK=1 for the main ratios
 	@$(PYTHON) -m tests.bench $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: up
@@ -120,4 +120,4 @@ $(NODE): infra/package-lock.json
 	npm ci --prefix infra --no-audit --no-fund --loglevel=error && touch $@)
 
 $(LAYER): uv.lock pyproject.toml infra/layer.py infra/bytecode.py | $(PROJECT)
-	$(call step,build: the Lambda layer, $(PYTHON) -m infra.layer && touch $@)
+	$(call step,build: the Lambda layers, $(PYTHON) -m infra.layer && touch $@)

@@ -15,10 +15,9 @@ from cdk_nag import AwsSolutionsChecks
 from haul.errors import HaulError
 from haul.models.pipeline import Pipeline
 from infra import environment as environments
-from infra import layer as layers
-from infra import triggers
+from infra import layer, triggers
 from infra.environment import Environment
-from infra.layer import Layer
+from infra.layer import Layers
 from infra.stack import HaulStack
 
 # The same template whether the CDK's command line or a person starts this.
@@ -34,16 +33,16 @@ def create(name: str, *, outdir: str | None = None) -> cdk.App:
     """Build the app for environment `name`, from the files in `infra`.
 
     Raises:
-        HaulError: a file of `infra/environments` or `infra/pipelines` is wrong, or the layer is not built.
+        HaulError: a file of `infra/environments` or `infra/pipelines` is wrong, or a layer is not built.
     """
     environment = environments.load(name)
     pipelines = triggers.read_all(name)
-    layer = layers.built(environment.resolved_architecture())
-    return assemble(name, environment, pipelines, layer, outdir=outdir)
+    layers = layer.built(environment.resolved_architecture())
+    return assemble(name, environment, pipelines, layers, outdir=outdir)
 
 
 def assemble(
-    name: str, environment: Environment, pipelines: Sequence[Pipeline], layer: Layer, *, outdir: str | None = None
+    name: str, environment: Environment, pipelines: Sequence[Pipeline], layers: Layers, *, outdir: str | None = None
 ) -> cdk.App:
     """Build the app of the one stack that all this describes."""
     app = cdk.App(
@@ -59,7 +58,7 @@ def assemble(
         name=name,
         environment=environment,
         pipelines=pipelines,
-        layer=layer,
+        layers=layers,
         description=f"Haul, environment {name}: export jobs of SaaS vendors, landed in S3",
         env=cdk.Environment(
             account=environment.account or os.environ.get("CDK_DEFAULT_ACCOUNT"),

@@ -14,7 +14,7 @@ from constructs import Construct
 
 from haul.settings import Settings
 from infra.environment import Architecture
-from infra.layer import Layer
+from infra.layer import Layer, Layers
 from infra.permissions import acknowledge, allow
 from infra.source import staged
 
@@ -24,27 +24,22 @@ class Runtime:
     """What all functions of a stack have in common."""
 
     code: lambda_.Code
-    layer: lambda_.LayerVersion
+    common: lambda_.LayerVersion
+    download: lambda_.LayerVersion
     architecture: lambda_.Architecture
     log_retention: logs.RetentionDays
     settings: Settings
 
     @classmethod
     def create(
-        cls, scope: Construct, *, layer: Layer, log_retention: logs.RetentionDays, settings: Settings
+        cls, scope: Construct, *, layers: Layers, log_retention: logs.RetentionDays, settings: Settings
     ) -> "Runtime":
-        architecture = _ARCHITECTURES[layer.architecture]
         source = staged()
         return cls(
             code=lambda_.Code.from_asset(str(source.folder), asset_hash=source.fingerprint),
-            layer=lambda_.LayerVersion(
-                scope,
-                "Dependencies",
-                code=lambda_.Code.from_asset(str(layer.archive), asset_hash=layer.fingerprint),
-                compatible_runtimes=[lambda_.Runtime.PYTHON_3_13],
-                compatible_architectures=[architecture],
-            ),
-            architecture=architecture,
+            common=_version(scope, "Dependencies", layers.common),
+            download=_version(scope, "DownloadDependencies", layers.download),
+            architecture=_ARCHITECTURES[layers.architecture],
             log_retention=log_retention,
             settings=settings,
         )
@@ -56,10 +51,21 @@ _ARCHITECTURES: Mapping[Architecture, lambda_.Architecture] = {
 }
 
 
+def _version(scope: Construct, construct_id: str, layer: Layer) -> lambda_.LayerVersion:
+    return lambda_.LayerVersion(
+        scope,
+        construct_id,
+        code=lambda_.Code.from_asset(str(layer.archive), asset_hash=layer.fingerprint),
+        compatible_runtimes=[lambda_.Runtime.PYTHON_3_13],
+        compatible_architectures=[_ARCHITECTURES[layer.architecture]],
+    )
+
+
 class HaulFunction(lambda_.Function):
     """`haul.handlers.<module>`, deployed, with a role and a log group of its own.
 
     `dead_letters` is for a function that is invoked asynchronously: what it could not do ends up there.
+    `lands_files` is the one that needs the layer of downloads.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class HaulFunction(lambda_.Function):
         timeout: Duration,
         memory_mb: int = 512,
         dead_letters: sqs.IQueue | None = None,
+        lands_files: bool = False,
     ) -> None:
         construct_id = module.title().replace("_", "")
         role = iam.Role(
@@ -85,8 +92,8 @@ class HaulFunction(lambda_.Function):
             handler=f"haul.handlers.{module}.lambda_handler",
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=runtime.architecture,
-            layers=[runtime.layer],
-            environment={**runtime.settings.to_env(), **_powertools(runtime.settings)},
+            layers=[runtime.common, runtime.download] if lands_files else [runtime.common],
+            environment={**runtime.settings.to_env(), **_libraries(runtime.settings)},
             timeout=timeout,
             memory_size=memory_mb,
             role=role,
@@ -111,11 +118,13 @@ class HaulFunction(lambda_.Function):
         allow(self.own_role, actions, *resources, because=because, conditions=conditions)
 
 
-def _powertools(settings: Settings) -> dict[str, str]:
+def _libraries(settings: Settings) -> dict[str, str]:
     return {
         "POWERTOOLS_SERVICE_NAME": f"haul-{settings.environment}",
         "POWERTOOLS_METRICS_NAMESPACE": "Haul",
         "POWERTOOLS_LOG_LEVEL": "INFO",
         # Traces are off, and looking for their SDK costs time at every cold start.
         "POWERTOOLS_TRACE_DISABLED": "true",
+        # There are none in the layers, and looking for them reads what every package says of itself.
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
     }

@@ -1,8 +1,9 @@
-"""`python -m infra.layer [--arch ARCH]`: the functions' dependencies, as a Lambda layer.
+"""`python -m infra.layer [--arch ARCH]`: the functions' dependencies, as Lambda layers.
 
-What uv.lock names is installed for Lambda's own platform, compiled, stripped and zipped into `build/`, the same
-bytes for the same lock file. boto3 is not in it: the runtime brings one. Without `--arch` it makes a layer for each
-architecture that an environment file asks for. Synth takes the layer from there and needs no network.
+`common` is for every function, `download` for the one that lands files: botocore imports awscrt wherever it finds it,
+so it is nowhere else. What uv.lock names is installed for Lambda's own platform, compiled, stripped and zipped into
+`build/`, the same bytes for the same lock file. boto3 is in neither: the runtime brings one. Without `--arch` there
+are layers for each architecture that an environment file asks for. Synth takes them from there and needs no network.
 """
 
 import argparse
@@ -14,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from haul.errors import HaulError
 from infra import environment
@@ -29,63 +31,99 @@ BUILD = ROOT / "build"
 # The platform of the runtime, Amazon Linux 2023, as the names of wheels have it.
 _PLATFORMS: dict[Architecture, str] = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 _IN_THE_RUNTIME = ("boto3", "botocore")
+
+type Contents = Literal["common", "download"]
+_EXPORTS: dict[Contents, tuple[str, ...]] = {
+    "common": ("--no-default-groups", *(word for name in _IN_THE_RUNTIME for word in ("--prune", name))),
+    "download": ("--only-group", "download"),
+}
 _NOISE = ("**/__pycache__", "**/tests", "**/*.pyi", "bin", ".lock", "*.dist-info/RECORD", "*.dist-info/INSTALLER")
 _SAME_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class LayerMissingError(HaulError):
-    """The layer has not been built from the present lock file."""
+    """A layer has not been built from the present lock file."""
 
 
 @dataclass(frozen=True)
 class Layer:
     """A built layer. `fingerprint` stands for its contents."""
 
+    contents: Contents
     architecture: Architecture
     archive: Path
     fingerprint: str
 
+    @property
+    def unpacked(self) -> Path:
+        return self.archive.with_suffix("")
 
-def built(architecture: Architecture) -> Layer:
-    """Find the layer that `build` made.
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of one architecture."""
+
+    common: Layer
+    download: Layer
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.common.architecture
+
+    def __iter__(self) -> Iterator[Layer]:
+        yield self.common
+        yield self.download
+
+
+def built(architecture: Architecture) -> Layers:
+    """Find the layers that `build` made.
 
     Raises:
-        LayerMissingError: there is none, or the lock file has changed since.
+        LayerMissingError: one is not there, or the lock file has changed since.
     """
-    layer = _layer(architecture)
-    if not _is_current(layer):
-        raise LayerMissingError(
-            f"the layer for {architecture} is not built from the present uv.lock; "
-            f"do: make layer, or python -m infra.layer --arch {architecture}"
-        )
-    return layer
+    layers = _layers(architecture)
+    for layer in layers:
+        if not _is_current(layer):
+            raise LayerMissingError(
+                f"the {layer.contents} layer for {architecture} is not built from the present uv.lock; "
+                f"do: make layer, or python -m infra.layer --arch {architecture}"
+            )
+    return layers
 
 
-def build(architecture: Architecture) -> Layer:
-    """Make the layer, unless the one that is there is made from the same lock file."""
-    layer = _layer(architecture)
-    if _is_current(layer):
-        return layer
+def build(architecture: Architecture) -> Layers:
+    """Make the layers, but for those that are there and made from the same lock file."""
+    layers = _layers(architecture)
+    for layer in layers:
+        if not _is_current(layer):
+            _build(layer)
+    return layers
+
+
+def _build(layer: Layer) -> None:
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         root = Path(folder) / "layer"
-        _install(root / "python", _PLATFORMS[architecture])
+        _install(root / "python", layer.contents, _PLATFORMS[layer.architecture])
         _strip(root / "python")
         compile_tree(root, at="/opt")
         archive = _zipped(root)
         _stamp(layer).unlink(missing_ok=True)
         archive.replace(layer.archive)
-        unpacked = BUILD / f"layer-{architecture}"
-        shutil.rmtree(unpacked, ignore_errors=True)
-        root.replace(unpacked)
+        shutil.rmtree(layer.unpacked, ignore_errors=True)
+        root.replace(layer.unpacked)
     _stamp(layer).write_text(json.dumps({"fingerprint": layer.fingerprint}))
-    return layer
 
 
-def _layer(architecture: Architecture) -> Layer:
-    made_of = ((ROOT / "uv.lock").read_bytes(), Path(__file__).read_bytes(), PYTHON.encode(), architecture.encode())
+def _layers(architecture: Architecture) -> Layers:
+    return Layers(_layer("common", architecture), _layer("download", architecture))
+
+
+def _layer(contents: Contents, architecture: Architecture) -> Layer:
+    names = f"{PYTHON} {contents} {architecture}".encode()
+    made_of = ((ROOT / "uv.lock").read_bytes(), Path(__file__).read_bytes(), names)
     fingerprint = hashlib.sha256(b"\0".join(made_of)).hexdigest()
-    return Layer(architecture, BUILD / f"layer-{architecture}.zip", fingerprint)
+    return Layer(contents, architecture, BUILD / f"layer-{contents}-{architecture}.zip", fingerprint)
 
 
 def _stamp(layer: Layer) -> Path:
@@ -101,9 +139,8 @@ def _is_current(layer: Layer) -> bool:
     )
 
 
-def _install(target: Path, platform: str) -> None:
-    prune = [word for name in _IN_THE_RUNTIME for word in ("--prune", name)]
-    requirements = _uv("export", "--locked", "--no-default-groups", "--no-emit-project", "--quiet", *prune)
+def _install(target: Path, contents: Contents, platform: str) -> None:
+    requirements = _uv("export", "--locked", "--no-emit-project", "--quiet", *_EXPORTS[contents])
     listing = target.parent.with_name("requirements.txt")
     listing.write_text(requirements)
     platform_options = ("--python-platform", platform, "--python-version", PYTHON, "--only-binary", ":all:")
@@ -151,8 +188,9 @@ def main() -> None:
     wanted = {chosen} if chosen else {environment.load(name).resolved_architecture() for name in environment.names()}
     try:
         for architecture in sorted(wanted):
-            layer = build(architecture)
-            sys.stdout.write(f"{layer.archive.relative_to(ROOT)}  {layer.archive.stat().st_size / 1e6:.1f} MB zipped\n")
+            for layer in build(architecture):
+                size = layer.archive.stat().st_size / 1e6
+                sys.stdout.write(f"{layer.archive.relative_to(ROOT)}  {size:.1f} MB zipped\n")
     except (LayerMissingError, OtherPythonError) as error:
         sys.exit(str(error))
 

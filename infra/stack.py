@@ -26,7 +26,7 @@ from infra.flows.flow import Flow, Retries
 from infra.flows.load_flow import LoadFlow, LoadSteps
 from infra.flows.operation_flow import OperationFlow
 from infra.function import HaulFunction, Runtime
-from infra.layer import Layer
+from infra.layer import Layers
 from infra.permissions import acknowledge
 from infra.triggers import Triggers
 from infra.watch import Watch
@@ -60,7 +60,7 @@ class HaulStack(cdk.Stack):
         name: str,
         environment: Environment,
         pipelines: Sequence[Pipeline],
-        layer: Layer,
+        layers: Layers,
         **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
@@ -81,7 +81,7 @@ class HaulStack(cdk.Stack):
             poll_failures_allowed=environment.poll_failures_allowed,
             code_version=version("haul"),
         )
-        runtime = Runtime.create(self, layer=layer, log_retention=log_retention, settings=self.settings)
+        runtime = Runtime.create(self, layers=layers, log_retention=log_retention, settings=self.settings)
         self._functions(runtime)
         self._operation_functions(runtime, allowed=environment.credential_operations)
         retries = Retries(
@@ -250,7 +250,7 @@ class HaulStack(cdk.Stack):
         self.plan_download = HaulFunction(self, "plan_download", runtime=runtime, timeout=long)
         # A whole vCPU, for the gzip check: see docs on cost.
         self.download_files = HaulFunction(
-            self, "download_files", runtime=runtime, timeout=Duration.minutes(15), memory_mb=1769
+            self, "download_files", runtime=runtime, timeout=Duration.minutes(15), memory_mb=1769, lands_files=True
         )
         # The whole object passes through it, and its content is proved before.
         self.start_load = HaulFunction(

@@ -30,7 +30,7 @@ from haul.models.event import Event, Outcome, Rerun, Start, unreplaced
 from haul.models.ledger import JobRecord, Latest, PipelineRecord, RunRecord
 from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.work import Job, JobStatus, Seller, Work
-from haul.ports import Execution, JobConnector, JobReport, Landing, Prepared, Site
+from haul.ports import Documents, Execution, JobConnector, JobReport, Prepared, Site
 
 _START_FIELDS = frozenset(Start.model_fields)
 _EVENT_BYTES = 60 * 1024
@@ -312,7 +312,7 @@ def _next_attempt[W: Work, C: JobConnector](record: RunRecord, rerun: Rerun | No
     )
 
 
-def check[W: Work, C: JobConnector](work: W, connector: C, flow: Flow[W, C], *, landing: Landing, now: datetime) -> W:
+def check[W: Work, C: JobConnector](work: W, connector: C, flow: Flow[W, C], *, landing: Documents, now: datetime) -> W:
     """Look once where the job stands; where there is none yet, try to get it.
 
     A rate limit is a longer wait, and a poll that fails is not a failed job.

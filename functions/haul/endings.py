@@ -23,7 +23,7 @@ from haul.models.ledger import FileState, RunRecord, RunState
 from haul.models.manifest import AnyManifest, ExportManifest
 from haul.models.run import Run
 from haul.models.work import ErrorRecord, Work
-from haul.ports import Executions, HandedLinks, Landing, Notifier, Site
+from haul.ports import Documents, Executions, HandedLinks, Notifier, Site
 
 _ENDED_IN_PEACE = timedelta(minutes=10)
 _FORGOTTEN = timedelta(hours=2)
@@ -64,7 +64,7 @@ class Endings:
         self,
         *,
         ledger: Ledger,
-        landing: Landing,
+        landing: Documents,
         notifier: Notifier,
         site: Site,
         vendor_of: Callable[[Work], jobs.Vendor[Any]],

@@ -13,7 +13,7 @@ from haul.models.event import Outcome, Rerun
 from haul.models.export import Export, PlanItem, PlannedFile, PlanRef
 from haul.models.ledger import Latest
 from haul.models.work import Job
-from haul.ports import Connect, Connector, Found, JobReport, Known, Landing, Prepared, Site
+from haul.ports import Connect, Connector, Documents, Found, JobReport, Known, Prepared, Site
 
 _ITEMS = 40
 _ITEM_BYTES = 256 * 1024 * 1024
@@ -106,7 +106,7 @@ def vendor(connector: Connector) -> jobs.Vendor[Export]:
     return _Vendor(connector)
 
 
-def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Landing) -> Export:
+def plan(export: Export, *, ledger: Ledger, connector: Connector, landing: Documents) -> Export:
     """List what the job made, keep the vendor's own documents, and lay out who downloads what.
 
     Raises:

@@ -15,7 +15,6 @@ out by reading back: if it is ours, we won.
 
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -610,6 +609,8 @@ class Ledger:
 
     def _read_all[D: LedgerDocument](self, model: type[D], prefix: str) -> list[D]:
         """Read beside each other: there may be thousands, and one after the other they would outlast a function."""
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - polls do without it
+
         with ThreadPoolExecutor(_READ_AT_ONCE) as readers:
             read = list(readers.map(lambda key: self._read(model, key), self._keys(prefix)))
         return [stored[0] for stored in read if stored]

@@ -16,9 +16,9 @@ from haul.models.manifest import ExportManifest, LoadManifest
 from haul.models.work import Job, JobStatus
 from haul.ports import (
     ConnectLoad,
+    Documents,
     Found,
     JobReport,
-    Landing,
     LoadConnector,
     LoadReport,
     Objects,
@@ -59,7 +59,9 @@ class LoadFlow(attempts.Flow[Load, LoadConnector]):
     kind = "load"
     state = Load
 
-    def __init__(self, ledger: Ledger, site: Site, *, connect: ConnectLoad, objects: Objects, landing: Landing) -> None:
+    def __init__(
+        self, ledger: Ledger, site: Site, *, connect: ConnectLoad, objects: Objects, landing: Documents
+    ) -> None:
         super().__init__(ledger, site)
         self._connect = connect
         self._objects = objects

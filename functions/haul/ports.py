@@ -540,8 +540,8 @@ class Reader(Protocol):
         ...
 
 
-class Landing(Protocol):
-    """The landing bucket, for bytes. CRC64NVME sums are base64, and S3 refuses wrong ones.
+class Documents(Protocol):
+    """The landing bucket, for all who move no bytes: documents, and uploads that are given up.
 
     Every write may raise `VendorUnavailableError`'s cousin `LedgerBusyError` where S3 does not answer, and
     `LandingNotWritableError` where it refuses us.
@@ -549,6 +549,22 @@ class Landing(Protocol):
 
     @property
     def bucket(self) -> str: ...
+
+    def read(self, key: str) -> bytes | None:
+        """A whole small document."""
+        ...
+
+    def write_document(self, key: str, body: str) -> None:
+        """Write a JSON document, or write it anew."""
+        ...
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """End an upload; nothing happens if it has ended already."""
+        ...
+
+
+class Landing(Documents, Protocol):
+    """The landing bucket, for bytes too. CRC64NVME sums are base64, and S3 refuses wrong ones."""
 
     def put(self, key: str, body: bytes | bytearray | memoryview, *, checksum: str, content_type: str) -> str | None:
         """Write a small object in one request; its version id."""
@@ -570,20 +586,8 @@ class Landing(Protocol):
         """Make the object of its parts, S3 checking checksum and size; its version id. A lost reply is found out."""
         ...
 
-    def abort(self, key: str, upload_id: str) -> None:
-        """End an upload; nothing happens if it has ended already."""
-        ...
-
     def head(self, key: str) -> ObjectHead | None: ...
 
     def reading(self, key: str, version_id: str | None) -> AbstractContextManager[Reader]:
         """Read an object of any size, from its beginning."""
-        ...
-
-    def read(self, key: str) -> bytes | None:
-        """A whole small document."""
-        ...
-
-    def write_document(self, key: str, body: str) -> None:
-        """Write a JSON document, or write it anew."""
         ...

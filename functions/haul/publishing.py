@@ -37,12 +37,12 @@ from haul.models.manifest import (
     Vendor,
 )
 from haul.models.work import Seller, Work
-from haul.ports import Landing, Site
+from haul.ports import Documents, Site
 
 _INLINE_BYTES = 1_000_000
 
 
-def publish[W: Work](work: W, *, ledger: Ledger, landing: Landing, site: Site, now: datetime) -> W:
+def publish[W: Work](work: W, *, ledger: Ledger, landing: Documents, site: Site, now: datetime) -> W:
     """Make the run visible by one conditional write: of an export once all that was planned has landed.
 
     Raises:
@@ -75,7 +75,7 @@ class _Making:
     work: Work
     record: RunRecord
     ledger: Ledger
-    landing: Landing
+    landing: Documents
     site: Site
     now: datetime
 
@@ -181,7 +181,7 @@ def _give_the_job_up(export: Export, ledger: Ledger) -> None:
         jobs.end(ledger, found[0], "its result expired while it was downloaded")
 
 
-def landed_files(export: Export, ledger: Ledger, landing: Landing) -> tuple[Contents, list[FileRecord]]:
+def landed_files(export: Export, ledger: Ledger, landing: Documents) -> tuple[Contents, list[FileRecord]]:
     """Read what was planned and what landed; the same number of both, in the plan's order."""
     if export.plan is None:
         raise IncompleteDownloadError("the run has no plan")

@@ -11,7 +11,7 @@ from haul.errors import UnexpectedResponseError
 class VendorReply(BaseModel):
     """A JSON object of a vendor's; `document` is the object as it came."""
 
-    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, hide_input_in_errors=True, defer_build=True)
 
     _document: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session
 
 from haul import connectors
+from haul.adapters import sessions
+from haul.adapters.documents import S3Documents
 from haul.adapters.ledger import S3Store
 from haul.adapters.secrets import GivenSecret, LinkSecrets, Secret
 from haul.errors import InvalidEventError
@@ -66,9 +68,14 @@ def use(known: Settings) -> None:
 
 
 @cache
+def session() -> Session:
+    return sessions.session()
+
+
+@cache
 def client(service: str) -> Any:
     """A client of an AWS service; endpoint and region come from the environment."""
-    return boto3.client(service, config=_S3_CONFIG if service == "s3" else _CONFIG)  # type: ignore[call-overload]
+    return session().create_client(service, config=_S3_CONFIG if service == "s3" else _CONFIG)
 
 
 @cache
@@ -98,10 +105,14 @@ def executions() -> "StepFunctionsExecutions":
     return StepFunctionsExecutions(client("stepfunctions"))
 
 
-def landing() -> "S3Landing":
-    from haul.adapters.landing import S3Landing  # noqa: PLC0415 - polls do without it
+def documents() -> S3Documents:
+    return S3Documents(settings().landing_bucket, client("s3"))
 
-    return S3Landing(settings().landing_bucket, client("s3"))
+
+def landing() -> "S3Landing":
+    from haul.adapters.landing import S3Landing  # noqa: PLC0415 - needs awscrt, which Download alone has
+
+    return S3Landing(settings().landing_bucket, client("s3"), session().get_credentials)
 
 
 @cache
@@ -183,7 +194,7 @@ def clerk(*, credentials: bool = False) -> "Clerk":
     return Clerk(
         environment=settings().environment,
         connect=connect,
-        documents=landing(),
+        documents=documents(),
         read_credential=read_credential if credentials else None,
     )
 
@@ -207,7 +218,7 @@ def _pace(vendor: str, connection: str, calls: int | None) -> "Pace":
 def downloader(wanted: Download, *, time_left: Callable[[], float]) -> "Downloader":
     from haul.downloads import Downloader  # noqa: PLC0415 - only Download needs it
     from haul.pacing import share  # noqa: PLC0415
-    from haul.transfer import land_file  # noqa: PLC0415
+    from haul.transfer.land import land_file  # noqa: PLC0415
 
     vendor = connector(wanted)
     calls = share(vendor.capabilities.calls_per_minute, min(wanted.plan.concurrency, wanted.plan.items))
@@ -231,7 +242,7 @@ def endings() -> "Endings":
     known = settings()
     return Endings(
         ledger=ledger(),
-        landing=landing(),
+        landing=documents(),
         notifier=AwsNotifier(known.notices_topic_arn, known.event_bus_name, client("sns"), client("events")),
         site=site(),
         vendor_of=vendor_of,

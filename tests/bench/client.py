@@ -22,7 +22,7 @@ from haul.adapters.landing import S3Landing
 from haul.models.export import Column, Dataset, RemoteFile
 from haul.models.landed import Progress
 from haul.ports import DownloadSource, OutOfTimeError
-from haul.transfer import land_file
+from haul.transfer.land import land_file
 
 COLUMNS = ("year", "flight", "tailnum", "origin", "dest", "time_hour", "_DiffAction_")
 _NAME = "flights_part0.csv.gz"
@@ -51,7 +51,7 @@ def main(asked: argparse.Namespace) -> None:
 
     landed = land_file(
         lambda: DownloadSource(asked.url, {}, urlsplit(asked.url).netloc, honours_range=asked.ranges > 0),
-        S3Landing("landing", client),
+        S3Landing("landing", client, wiring.session().get_credentials),
         asked.key,
         file=RemoteFile(dataset="flights", name=_NAME, part=0, vendor_file_id=1, vendor_name=_NAME),
         dataset=Dataset(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from haul.errors import DamagedFileError, UnexpectedResponseError
 from haul.ports import DownloadSource
-from haul.transfer import Tuning, land_file
+from haul.transfer.land import Tuning, land_file
 from haul.transfer.source import Patience
 from tests.bench import tools
 from tests.fakes import damage

@@ -16,7 +16,7 @@ from haul.adapters.landing import S3Landing
 from haul.errors import CorruptFileError, LandingNotWritableError, LedgerBusyError, TruncatedFileError
 from haul.models.export import Dataset, RemoteFile
 from haul.ports import DownloadSource, Landing, ObjectHead, Part, UploadEndedError
-from haul.transfer import Tuning, land_file
+from haul.transfer.land import Tuning, land_file
 from haul.transfer.sending import pouring
 from haul.transfer.upload import combined
 from tests.fakes.file_server import Reply, file_server

@@ -33,7 +33,7 @@ from haul.models.export import Contents, Download, Export, Format
 from haul.models.landed import LandedFile
 from haul.models.work import Job, JobStatus
 from haul.ports import Connector, Known, TakesLinks
-from haul.transfer import land_file
+from haul.transfer.land import land_file
 from haul.transfer.links import Network
 from haul.transfer.source import Patience, open_body
 from infra.local.vendors.liquid import LiquidSimulator

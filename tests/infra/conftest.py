@@ -32,7 +32,7 @@ _start_node_without_network()
 
 from infra import app, environment, triggers  # noqa: E402 - Node has to be started first
 from infra.environment import Environment  # noqa: E402
-from infra.layer import Layer  # noqa: E402
+from infra.layer import Contents, Layer, Layers  # noqa: E402
 
 type Json = dict[str, Any]
 
@@ -78,26 +78,30 @@ def spelled(value: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-def layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
-    """A layer for synth to find: what is in it, synth does not look at."""
-    archive = tmp_path_factory.mktemp("layer") / "layer.zip"
-    with zipfile.ZipFile(archive, "w") as made:
-        made.writestr("python/empty.py", "")
-    return Layer("arm64", archive, "fingerprint")
+def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
+    """Layers for synth to find: what is in them, synth does not look at."""
+
+    def layer(contents: Contents) -> Layer:
+        archive = tmp_path_factory.mktemp("layer") / f"{contents}.zip"
+        with zipfile.ZipFile(archive, "w") as made:
+            made.writestr("python/empty.py", "")
+        return Layer(contents, "arm64", archive, f"fingerprint of {contents}")
+
+    return Layers(layer("common"), layer("download"))
 
 
 @pytest.fixture(scope="session")
-def prod(layer: Layer, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    return synthesize("prod", environment.load("prod"), layer, tmp_path_factory.mktemp("prod"))
+def prod(layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    return synthesize("prod", environment.load("prod"), layers, tmp_path_factory.mktemp("prod"))
 
 
 @pytest.fixture(scope="session")
-def local(layer: Layer, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
-    return synthesize("local", environment.load("local"), layer, tmp_path_factory.mktemp("local"))
+def local(layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    return synthesize("local", environment.load("local"), layers, tmp_path_factory.mktemp("local"))
 
 
 @pytest.fixture(scope="session")
-def owned(layer: Layer, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+def owned(layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
     """An environment that brings everything of its own."""
     everything = Environment(
         account="123456789012",
@@ -112,13 +116,13 @@ def owned(layer: Layer, tmp_path_factory: pytest.TempPathFactory) -> Synthesized
         credential_operations=True,
         tags={"cost-centre": "4711"},
     )
-    return synthesize("prod", everything, layer, tmp_path_factory.mktemp("owned"))
+    return synthesize("prod", everything, layers, tmp_path_factory.mktemp("owned"))
 
 
-def synthesize(name: str, settled: Environment, layer: Layer, out: Path) -> Synthesized:
+def synthesize(name: str, settled: Environment, layers: Layers, out: Path) -> Synthesized:
     """Fails if cdk-nag or CDK's own rules have anything to say."""
     with _no_network_or_account():
-        app.assemble(name, settled, triggers.read_all(name), layer, outdir=str(out)).synth()
+        app.assemble(name, settled, triggers.read_all(name), layers, outdir=str(out)).synth()
     stack = f"Haul-{name}"
     return Synthesized(
         template=json.loads((out / f"{stack}.template.json").read_text()),

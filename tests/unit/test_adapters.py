@@ -7,6 +7,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from haul.adapters import sessions
 from haul.adapters.ledger import S3Store
 from haul.adapters.notices import AwsNotifier
 from haul.adapters.secrets import Secret
@@ -58,3 +59,33 @@ def test_a_secret_that_cannot_be_read_now_is_tried_again() -> None:
 
     with pytest.raises(LedgerBusyError, match="EndpointConnectionError"):
         secret.current()
+
+
+@pytest.mark.parametrize(
+    ("service", "call"),
+    [
+        ("events", "put_events"),
+        ("s3", "list_parts"),
+        ("secretsmanager", "get_secret_value"),
+        ("sns", "publish"),
+        ("ssm", "get_parameters_by_path"),
+        ("stepfunctions", "describe_execution"),
+        ("sts", "get_caller_identity"),
+    ],
+)
+def test_a_client_is_as_boto3_would_make_it(service: str, call: str) -> None:
+    """Looking for the services is left out, and nothing else."""
+    ours = sessions.session().create_client(
+        service,
+        endpoint_url="http://127.0.0.1:1",
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    theirs = nobody(service)
+
+    assert ours.meta.service_model.api_version == theirs.meta.service_model.api_version
+    assert ours.meta.endpoint_url == theirs.meta.endpoint_url
+    assert set(ours.meta.method_to_api_mapping) == set(theirs.meta.method_to_api_mapping)
+    assert ours.can_paginate(call) == theirs.can_paginate(call)
+    assert ours.waiter_names == theirs.waiter_names

@@ -54,7 +54,7 @@ def test_what_is_sent_is_read_for_as_long_as_the_function_has(
         raise OpenedError(time_left())
 
     monkeypatch.setattr(sources, "S3Objects", opened)
-    for name in ("ledger", "site", "landing", "client", "connect_load"):
+    for name in ("ledger", "site", "documents", "client", "connect_load"):
         monkeypatch.setattr(wiring, name, lambda *_: None)
 
     with pytest.raises(OpenedError, match=r"12\.5"):

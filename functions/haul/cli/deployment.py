@@ -17,7 +17,7 @@ from haul.models.event import RunId
 from haul.models.ledger import PipelineRecord
 from haul.models.run import Run
 from haul.notices import console_link
-from haul.ports import Connect, ConnectLoad, ExecutionState, Landing, Objects, ReadCredential, Site, Store
+from haul.ports import Connect, ConnectLoad, Documents, ExecutionState, Objects, ReadCredential, Site, Store
 from haul.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -63,7 +63,7 @@ class Deployment:
     connect: Connect
     connect_load: ConnectLoad
     objects: Objects
-    landing: Landing
+    landing: Documents
     who: Callable[[], str]
     clock: Callable[[], datetime]
     pause: Callable[[float], None]
@@ -144,7 +144,7 @@ def find(environment: str) -> Deployment:
         connect=wiring.connect,
         connect_load=wiring.connect_load,
         objects=wiring.objects(),
-        landing=wiring.landing(),
+        landing=wiring.documents(),
         who=_caller,
         clock=wiring.now,
         pause=time.sleep,

@@ -17,7 +17,7 @@ from haul.observability import logger, metrics
 @event_parser(model=Export)
 def lambda_handler(export: Export, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     flow = ExportFlow(wiring.ledger(), wiring.site(), connect=wiring.connect)
-    checked = attempts.check(export, wiring.connector(export), flow, landing=wiring.landing(), now=wiring.now())
+    checked = attempts.check(export, wiring.connector(export), flow, landing=wiring.documents(), now=wiring.now())
     logger.info("export checked", job_id=checked.job.id, status=checked.status, polls=checked.polls)
     metrics.add_metric("ExportChecks", MetricUnit.Count, 1)
     return checked.model_dump(mode="json", by_alias=True)

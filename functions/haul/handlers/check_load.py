@@ -16,7 +16,7 @@ from haul.observability import logger, metrics
 @metrics.log_metrics
 @event_parser(model=Load)
 def lambda_handler(load: Load, context: LambdaContext) -> dict[str, Any]:
-    landing = wiring.landing()
+    landing = wiring.documents()
     flow = LoadFlow(
         wiring.ledger(),
         wiring.site(),

@@ -13,6 +13,8 @@ from haul.observability import logger
 @logger.inject_lambda_context(correlation_id_path="run_id", clear_state=True)
 @event_parser(model=Export)
 def lambda_handler(export: Export, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
-    planned = exports.plan(export, ledger=wiring.ledger(), connector=wiring.connector(export), landing=wiring.landing())
+    planned = exports.plan(
+        export, ledger=wiring.ledger(), connector=wiring.connector(export), landing=wiring.documents()
+    )
     logger.info("download planned", files=planned.plan.files if planned.plan else 0)
     return planned.model_dump(mode="json", by_alias=True)

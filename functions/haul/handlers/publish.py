@@ -16,7 +16,7 @@ def lambda_handler(work: AnyWork, context: LambdaContext) -> dict[str, Any]:  # 
     published = publishing.publish(
         work,
         ledger=wiring.ledger(),
-        landing=wiring.landing(),
+        landing=wiring.documents(),
         site=wiring.site(),
         now=wiring.now(),
     )

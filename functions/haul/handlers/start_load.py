@@ -21,7 +21,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
         wiring.site(),
         connect=wiring.connect_load,
         objects=wiring.objects(time_left=lambda: context.get_remaining_time_in_millis() / 1000),
-        landing=wiring.landing(),
+        landing=wiring.documents(),
     )
     load = attempts.begin(event["event"], execution, flow, now=wiring.now())
     logger.set_correlation_id(load.run_id)

@@ -1,6 +1,8 @@
 """Two kinds of document: what people write is strict, what Haul writes may gain fields.
 
 Neither shows what it holds in an error of pydantic's own: where one escapes, its text stands in a log and in a notice.
+What reads and writes one is built when it is first needed: a function imports them all and meets a few. A default is
+made by `model_construct`, which does not need it.
 """
 
 import difflib
@@ -86,13 +88,13 @@ type Instant = Annotated[
 class Written(BaseModel):
     """A document that people write: an unknown field is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class Document(BaseModel):
     """A document that Haul writes: readers ignore fields they do not know."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     def to_json(self) -> str:
         """One line, as it is stored."""

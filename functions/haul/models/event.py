@@ -202,7 +202,7 @@ class Start(Written):
         Field(description="the trigger's idempotency key: one id is one run; without it every start is a new run"),
     ] = None
     source: Annotated[Source | None, Field(description="the object or manifest that started the run")] = None
-    trigger: Annotated[Trigger, Field(description="what started the run, and who asked")] = Trigger()
+    trigger: Annotated[Trigger, Field(description="what started the run, and who asked")] = Trigger.model_construct()
     rerun: Annotated[Rerun | None, Field(description="written by haul rerun: the run whose next attempt this is")] = (
         None
     )
@@ -216,9 +216,9 @@ class Event(Start):
     connection: Connection
     request: Request
     options: Options = {}
-    landing: Landing = Landing()
-    limits: Limits = Limits()
-    notify: Notify = Notify()
+    landing: Landing = Landing.model_construct()
+    limits: Limits = Limits.model_construct()
+    notify: Notify = Notify.model_construct()
 
 
 _UNREPLACED = re.compile(r"<aws\.[^>]*>?")

@@ -84,7 +84,7 @@ class Dataset(Document):
     table: str
     columns_of: Literal["all", "common", "new"] = "all"
     change: Literal["full", "table-added", "rows", "rows-and-columns", "columns-added"] = "full"
-    format: Format = Format()
+    format: Format = Format.model_construct()
     primary_key: list[str] = []
     columns: list[Column] = []
     columns_deleted: list[str] = []

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from haul.models.base import Document, Instant
 from haul.models.event import Outcome, S3Object, Source, Trigger
@@ -162,7 +162,7 @@ class LoadManifest(Manifest):
 
 type AnyManifest = Annotated[ExportManifest | LoadManifest, Field(discriminator="kind")]
 
-_EITHER: TypeAdapter[ExportManifest | LoadManifest] = TypeAdapter(AnyManifest)
+_EITHER: TypeAdapter[ExportManifest | LoadManifest] = TypeAdapter(AnyManifest, config=ConfigDict(defer_build=True))
 
 
 def read_manifest(document: Any) -> ExportManifest | LoadManifest:

@@ -18,7 +18,7 @@ class OperationStart(Written):
     operation: Annotated[str, Field(description="which call; haul call VENDOR lists them")]
     connection: Connection
     parameters: Annotated[dict[str, Any], Field(description="what the call takes")] = {}
-    trigger: Annotated[Trigger, Field(description="what started it, and who asked")] = Trigger()
+    trigger: Annotated[Trigger, Field(description="what started it, and who asked")] = Trigger.model_construct()
 
 
 class OperationEnd(Document):

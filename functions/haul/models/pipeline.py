@@ -90,10 +90,10 @@ class Pipeline(Written):
     connection: Connection
     request: Request
     options: Options = {}
-    landing: Landing = Landing()
-    limits: Limits = Limits()
-    notify: Notify = Notify()
-    when: When = When()
+    landing: Landing = Landing.model_construct()
+    limits: Limits = Limits.model_construct()
+    notify: Notify = Notify.model_construct()
+    when: When = When.model_construct()
     fresh_within: Annotated[
         Duration | None, Field(description="nothing published for so long is told as STALE, also if it never ran")
     ] = None

@@ -30,8 +30,8 @@ class Run(Document):
     action: str | None = None
     connection: str | None = None
     request: dict[str, Any] = {}
-    watermark: Watermark = Watermark()
-    job: Job = Job()
+    watermark: Watermark = Watermark.model_construct()
+    job: Job = Job.model_construct()
     readers_see: str | None = None
     readers_since: Instant | None = None
     submissions_today: int | None = None
@@ -45,5 +45,5 @@ class Run(Document):
     files_landed: int = 0
     files_planned: int = 0
     owner: str | None = None
-    trigger: Trigger = Trigger()
+    trigger: Trigger = Trigger.model_construct()
     code_version: str

@@ -92,14 +92,14 @@ class Work(Document):
     request: dict[str, Any]
     request_as_given: dict[str, Any]
     options: dict[str, Any]
-    landing: Landing = Landing()
-    limits: Limits = Limits()
-    notify: Notify = Notify()
-    trigger: Trigger = Trigger()
+    landing: Landing = Landing.model_construct()
+    limits: Limits = Limits.model_construct()
+    notify: Notify = Notify.model_construct()
+    trigger: Trigger = Trigger.model_construct()
     source: Source | None = None
     resubmit: bool = False
 
-    watermark: Watermark = Watermark()
+    watermark: Watermark = Watermark.model_construct()
     warnings: list[str] = []
 
     status: JobStatus = JobStatus.RUNNING
@@ -107,7 +107,7 @@ class Work(Document):
     joined: str | None = None
     seller: Seller | None = None
     fingerprint: str | None = None
-    job: Job = Job()
+    job: Job = Job.model_construct()
     wait_seconds: int = 0
     polls: int = 0
     failed_polls: int = 0

@@ -8,8 +8,6 @@ upload    parts, checksums, one object
 land      all of it in one pass
 
 outbound  the other way: stored objects, unpacked and reshaped for a vendor
+
+Nothing is imported here: what goes out does without what lands, which needs awscrt.
 """
-
-from haul.transfer.land import Tuning, land_file
-
-__all__ = ["Tuning", "land_file"]

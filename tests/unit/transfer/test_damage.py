@@ -8,7 +8,7 @@ import pytest
 
 from haul.models.landed import LandedFile
 from haul.ports import DownloadSource
-from haul.transfer import Tuning, land_file
+from haul.transfer.land import Tuning, land_file
 from haul.transfer.sending import Persistence
 from haul.transfer.source import Patience
 from tests.fakes import damage

@@ -13,7 +13,7 @@ from haul.errors import CorruptFileError, HaulError, LedgerBusyError, TruncatedF
 from haul.models.export import Column, Dataset, RemoteFile
 from haul.models.landed import LandedFile, Progress
 from haul.ports import DownloadSource, OutOfTimeError
-from haul.transfer import Tuning, land_file
+from haul.transfer.land import Tuning, land_file
 from haul.transfer.mover import Layout
 from haul.transfer.reading import OnceReader
 from haul.transfer.sending import Persistence

@@ -22,7 +22,7 @@ from haul.errors import (
 from haul.models.export import Column, Dataset, Format, RemoteFile
 from haul.models.landed import LandedFile
 from haul.ports import DownloadSource
-from haul.transfer import Tuning, land_file
+from haul.transfer.land import Tuning, land_file
 from haul.transfer.sending import Persistence
 from haul.transfer.source import Patience
 from tests.fakes.file_server import Ending, FileServer, Framing, Reply, file_server

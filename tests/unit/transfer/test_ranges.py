@@ -28,7 +28,7 @@ from haul.errors import (
 from haul.models.export import Column, Dataset, RemoteFile
 from haul.models.landed import LandedFile, Progress
 from haul.ports import DownloadSource, OutOfTimeError
-from haul.transfer import Tuning, land_file
+from haul.transfer.land import Tuning, land_file
 from haul.transfer.links import Network
 from haul.transfer.mover import Layout, _Shares
 from haul.transfer.sending import Persistence

@@ -26,7 +26,8 @@ from haul.rest import Dialect, Reply, Rest
 _ASID_SECONDS = 3600.0
 _RENEWED_BEFORE_SECONDS = 120.0
 # Whatever a cookie and a header take. A login page that comes with status 200 has spaces and angle brackets.
-_TOKEN = re.compile(r"[^\s\"',;<>{}\\\x00-\x20\x7f-\U0010ffff]+")
+# A class of all that is not ASCII would take 3 ms to compile.
+_TOKEN = re.compile(r"(?:(?![\"',;<>{}\\])[!-~])+")
 _REFUSED = (
     "Visier refuses the connection's username and password. A user of single sign-on can use the API only if it is on "
     "the bypass list"
