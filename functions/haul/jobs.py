@@ -135,7 +135,7 @@ def _step[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, *, site: Site, no
         return _make(work, vendor, ledger, None, None, site=site, now=now)
     record, etag = found
     if record.phase is JobPhase.ENDED:
-        ended_itself = record.job_id and record.job_id != record.cancelling
+        ended_itself = record.job_id and record.job_id != record.cancelled_id
         if record.owner == me(work) and record.attempt == work.attempt and ended_itself:
             raise ExportFailedError(f"job {record.job_id} of this attempt ended: {record.why_ended}")
         return _make(work, vendor, ledger, record, etag, site=site, now=now)
@@ -203,7 +203,7 @@ def _make[W: Work](
         intent_at=now,
         submissions=submissions,
         by_owner=record.by_owner if record and record.owner == me(work) else 0,
-        cancelling=record.cancelling if record else None,
+        cancelled_id=record.cancelled_id if record else None,
         revision=record.revision if record else 0,
     )
     reuse = work.options.get("reuse_available_export", True) and not work.resubmit
@@ -302,19 +302,19 @@ def cancel[W: Work](work: W, vendor: Vendor[W], ledger: Ledger, record: JobRecor
     marked = ledger.change_job(
         record,
         lambda current: (
-            current.model_copy(update={"cancelling": job.id})
+            current.model_copy(update={"cancelled_id": job.id})
             if current.job_id == job.id and _may_cancel(work, current, ledger)
             else None
         ),
     )
-    if marked.job_id != job.id or marked.cancelling != job.id or not _may_cancel(work, marked, ledger):
+    if marked.job_id != job.id or marked.cancelled_id != job.id or not _may_cancel(work, marked, ledger):
         return
     try:
         vendor.connector.cancel(job)
     except PermanentError:
         ledger.change_job(
             marked,
-            lambda current: current.model_copy(update={"cancelling": None}) if current.job_id == job.id else None,
+            lambda current: current.model_copy(update={"cancelled_id": None}) if current.job_id == job.id else None,
         )
         return
     if _after_all(work, vendor, job) in {JobStatus.CANCELLED, JobStatus.FAILED}:
@@ -351,7 +351,7 @@ def after_cancelling[W: Work](work: W, record: JobRecord, ledger: Ledger) -> W |
     The record loses the job, so that the next look at it submits; or it has a new one already, which that look finds.
     """
     cancelled = work.job.id
-    if cancelled is None or record.cancelling != cancelled:
+    if cancelled is None or record.cancelled_id != cancelled:
         return None
     ledger.change_job(
         record,

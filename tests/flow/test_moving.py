@@ -97,7 +97,7 @@ def _parts_of(stack: Stack, pipeline: str) -> int:
 def stories(new_customer: NewCustomer, new_subscriber: Any) -> Stories[Any]:
     told = Stories[Any](at_once=3)
 
-    shape = {"profiles": _SMALL_FILES, "files_per_batch": _SMALL_FILES // 50, "parts_per_file": 50}
+    shape = {"profiles": 3 * _SMALL_FILES, "files_per_batch": _SMALL_FILES // 50, "parts_per_file": 50}
     many: Subscriber = new_subscriber("many", **shape)
     told.tell("many", many, partial(many.start, request=_whole()))
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from haul.errors import InvalidEventError
 from haul.models import schemas, vendors
 from haul.models.base import duration_text, merged, parse
 from haul.models.event import About, Event, Notify, S3Object, Start, unreplaced
 from haul.models.export import Export
+from haul.models.ledger import GivenWork
 
 
 def an_event(**fields: Any) -> dict[str, Any]:
@@ -308,9 +309,13 @@ def test_what_a_rule_had_no_value_for_is_not_there() -> None:
     assert source.object == S3Object(bucket="acme-inbox", key="inbox/people/")
 
 
-def test_an_error_that_nobody_caught_does_not_show_what_was_read() -> None:
+@pytest.mark.parametrize("model", [Export, GivenWork])
+@pytest.mark.parametrize("kind", ["export", "another"])
+def test_an_error_that_nobody_caught_does_not_show_what_was_read(model: type[BaseModel], kind: str) -> None:
     """Lambda writes its text into the log, and the notice of the run that it ended repeats it."""
     with pytest.raises(ValidationError) as wrong:
-        Export.model_validate({"request": {"filters": {"name": "Ada Lovelace"}}, "attempt": "Ada Lovelace"})
+        model.model_validate(
+            {"kind": kind, "request": {"filters": {"name": "Ada Lovelace"}}, "attempt": "Ada Lovelace"}
+        )
 
     assert "Ada" not in str(wrong.value)

@@ -1,4 +1,4 @@
-"""The landing bucket, for bytes and documents: S3 behind `ports.Landing`.
+"""The landing bucket, for bytes too: S3 behind `ports.Landing`.
 
 Landed keys are written without a condition: a key is one file of one run, so whoever writes it writes that file, and
 only after it has verified it. A try that was cut may have written it before, and a retry beside itself may write it
@@ -8,15 +8,15 @@ again: the bucket keeps both versions and the record names the one it checked.
 import http
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, cast
 
-import boto3
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 
+from haul.adapters.documents import S3Documents
 from haul.adapters.parts import Refused, S3PartSender
-from haul.adapters.refusals import code_of, refusal, status_of
+from haul.adapters.refusals import code_of, status_of
 from haul.errors import CorruptFileError, HaulError, LedgerBusyError
 from haul.ports import ObjectHead, Part, PartSender, Reader
 
@@ -28,23 +28,18 @@ _DIFFERENT = {"BadDigest", "IncompleteBody", "InvalidRequest", "XAmzContentCheck
 _ENDED = {"NoSuchUpload", "InvalidPart"}
 
 
-class S3Landing:
+class S3Landing(S3Documents):
     """One landing bucket.
 
     `client` signs with s3v4 and computes checksums only when required: ours are computed while the bytes pass. Parts
-    that are streamed are signed with `credentials`, by default those that boto3's clients find.
+    are sent without it, signed with `credentials`.
     """
 
     def __init__(
-        self, bucket: str, client: "S3Client", credentials: Callable[[], Credentials | None] | None = None
+        self, bucket: str, client: "S3Client", credentials: Callable[[], Credentials | None] = lambda: None
     ) -> None:
-        self._bucket = bucket
-        self._s3 = client
-        self._credentials = credentials or _found_credentials
-
-    @property
-    def bucket(self) -> str:
-        return self._bucket
+        super().__init__(bucket, client)
+        self._credentials = credentials
 
     def put(self, key: str, body: bytes | bytearray | memoryview, *, checksum: str, content_type: str) -> str | None:
         with self._words(key):
@@ -78,23 +73,22 @@ class S3Landing:
 
     def parts(self, key: str, upload_id: str) -> list[Part] | None:
         pages = self._s3.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=upload_id)
-        try:
-            return [
-                Part(
-                    number=found["PartNumber"],
-                    etag=found["ETag"],
-                    bytes=found["Size"],
-                    checksum=found.get("ChecksumCRC64NVME", ""),
-                )
-                for page in pages
-                for found in page.get("Parts", [])
-            ]
-        except ClientError as error:
-            if code_of(error) == "NoSuchUpload":
-                return None
-            self._translate(error, key)
-        except BotoCoreError as error:
-            self._translate(error, key)
+        with self._words(key):
+            try:
+                return [
+                    Part(
+                        number=found["PartNumber"],
+                        etag=found["ETag"],
+                        bytes=found["Size"],
+                        checksum=found.get("ChecksumCRC64NVME", ""),
+                    )
+                    for page in pages
+                    for found in page.get("Parts", [])
+                ]
+            except ClientError as error:
+                if code_of(error) == "NoSuchUpload":
+                    return None
+                raise
 
     def complete(self, key: str, upload_id: str, parts: list[Part], *, checksum: str) -> str | None:
         size = sum(part.bytes for part in parts)
@@ -122,24 +116,14 @@ class S3Landing:
             raise
         return _version(answer.get("VersionId"))
 
-    def abort(self, key: str, upload_id: str) -> None:
-        try:
-            self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
-        except ClientError as error:
-            if code_of(error) != "NoSuchUpload":
-                self._translate(error, key)
-        except BotoCoreError as error:
-            self._translate(error, key)
-
     def head(self, key: str) -> ObjectHead | None:
-        try:
-            answer = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-        except ClientError as error:
-            if status_of(error) == http.HTTPStatus.NOT_FOUND:
-                return None
-            self._translate(error, key)
-        except BotoCoreError as error:
-            self._translate(error, key)
+        with self._words(key):
+            try:
+                answer = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+            except ClientError as error:
+                if status_of(error) == http.HTTPStatus.NOT_FOUND:
+                    return None
+                raise
         return ObjectHead(
             bytes=answer["ContentLength"],
             version_id=_version(answer.get("VersionId")),
@@ -157,46 +141,18 @@ class S3Landing:
         with closing(found["Body"]) as body:
             yield _Reader(body, lambda error: self._in_our_words(error, key))
 
-    def read(self, key: str) -> bytes | None:
-        try:
-            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if code_of(error) == "NoSuchKey":
-                return None
-            self._translate(error, key)
-        except BotoCoreError as error:
-            self._translate(error, key)
-
-    def write_document(self, key: str, body: str) -> None:
-        with self._words(key):
-            self._s3.put_object(Bucket=self._bucket, Key=key, Body=body.encode(), ContentType="application/json")
-
     def _refused(self, refused: Refused, key: str) -> HaulError:
         """Say of a part what botocore would have been told."""
         answer = {"Error": {"Code": refused.code}, "ResponseMetadata": {"HTTPStatusCode": refused.status}}
         return self._in_our_words(ClientError(answer, "UploadPart"), key)  # type: ignore[arg-type]  # all that is read
 
-    @contextmanager
-    def _words(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except (ClientError, BotoCoreError) as error:
-            self._translate(error, key)
-
-    def _translate(self, error: ClientError | BotoCoreError, key: str) -> NoReturn:
-        raise self._in_our_words(error, key) from None
-
     def _in_our_words(self, error: ClientError | BotoCoreError, key: str) -> HaulError:
-        if not isinstance(error, ClientError):
-            return LedgerBusyError(f"S3 did not answer about {key}: {type(error).__name__}")
-        if refused := refusal(error, self._bucket, key):
-            return refused
-        code = code_of(error)
+        code = code_of(error) if isinstance(error, ClientError) else None
         if code in _DIFFERENT:
             return CorruptFileError(f"{key}: S3 received other bytes than were sent ({code})")
         if code in _ENDED:
             return LedgerBusyError(f"the upload of {key} was ended by another writer ({code})")
-        return LedgerBusyError(f"S3 does not take {key} now ({code})")
+        return super()._in_our_words(error, key)
 
 
 class _Reader:
@@ -211,11 +167,6 @@ class _Reader:
             return int(self._body.readinto(space))  # type: ignore[arg-type]  # a buffer, whatever the stub says
         except BotoCoreError as error:
             raise self._words(error) from None
-
-
-def _found_credentials() -> Credentials | None:
-    session = boto3.DEFAULT_SESSION or boto3.Session()
-    return session.get_credentials()
 
 
 def _plain(body: bytes | bytearray | memoryview) -> bytes:

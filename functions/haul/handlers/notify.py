@@ -7,14 +7,15 @@ from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from haul import wiring
-from haul.models.ledger import AnyWork
+from haul.models.ledger import GivenWork
 from haul.observability import logger, metrics
 
 
 @logger.inject_lambda_context(correlation_id_path="run_id", clear_state=True)
 @metrics.log_metrics
-@event_parser(model=AnyWork)
-def lambda_handler(work: AnyWork, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+@event_parser(model=GivenWork)
+def lambda_handler(given: GivenWork, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+    work = given.root
     record = wiring.ledger().run(work.pipeline, work.run_id)
     if record and record.execution == work.execution:
         wiring.endings().settle(record, now=wiring.now())

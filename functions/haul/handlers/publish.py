@@ -6,15 +6,15 @@ from aws_lambda_powertools.utilities.parser import event_parser
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from haul import publishing, wiring
-from haul.models.ledger import AnyWork
+from haul.models.ledger import GivenWork
 from haul.observability import logger
 
 
 @logger.inject_lambda_context(correlation_id_path="run_id", clear_state=True)
-@event_parser(model=AnyWork)
-def lambda_handler(work: AnyWork, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+@event_parser(model=GivenWork)
+def lambda_handler(given: GivenWork, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     published = publishing.publish(
-        work,
+        given.root,
         ledger=wiring.ledger(),
         landing=wiring.documents(),
         site=wiring.site(),

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, RootModel
 
 from haul.models.base import Document, Duration, Instant
 from haul.models.event import Outcome
@@ -13,6 +13,12 @@ from haul.models.load import Load
 from haul.models.work import ErrorRecord
 
 type AnyWork = Annotated[Export | Load, Field(discriminator="kind")]
+
+
+class GivenWork(RootModel[AnyWork]):
+    """The work of a run, of either kind, as the input of a step that serves both."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class LedgerDocument(Document):
@@ -108,9 +114,9 @@ class JobRecord(LedgerDocument):
 
     What Check learned of a finished job (`counts`, `partial`) is kept for those who only take it up.
     `submissions` counts all that were made for the fingerprint, `by_owner` those of the owner's run.
-    `cancelling` is the job whose end an owner asked for last: this one, whose end may not have come yet, or one before
-    it, which others may still wait for. `shared_by_owner` says that the owner waited for the job while another run
-    owned it, so that it is not too old for it.
+    `cancelled_id` is the job whose end an owner asked for last: this one, whose end may not have come yet, or one
+    before it, which others may still wait for. `shared_by_owner` says that the owner waited for the job while another
+    run owned it, so that it is not too old for it.
     `owner` is `<pipeline>/<run_id>`, as is each of `shared_with`; `attempt` is the owner's that submitted or adopted.
     """
 
@@ -129,7 +135,7 @@ class JobRecord(LedgerDocument):
     submitted_at: Instant | None = None
     result_expires_at: Instant | None = None
     adopted: bool = False
-    cancelling: str | None = None
+    cancelled_id: str | None = None
     shared_by_owner: bool = False
     counts: dict[str, int] = {}
     partial: str | None = None
