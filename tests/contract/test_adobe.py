@@ -22,13 +22,15 @@ from haul.errors import (
     UnexpectedResponseError,
     VendorUnavailableError,
 )
-from haul.models.export import Contents
+from haul.models.event import Outcome
+from haul.models.export import Contents, Export
 from haul.models.work import Job, JobStatus
 from haul.ports import Connector, DownloadSource, Found, Known
 from infra.local.vendors.adobe import AdobeSimulator
 from tests.fakes.clock import Clock
 from tests.fakes.secret import FakeSecret
 from tests.fakes.simulated import fetch, paced, secret_at, simulators
+from tests.fakes.world import SimulatedWorld
 
 FIRST, SECOND = "52c26d0d-45f2-47a2-ab30-ed06abc981ff", "4edc8488-2c35-4f6d-b4c6-9075c68d2df4"
 DATASET = "5b7c86968f7b6501e21ba9df"
@@ -87,6 +89,23 @@ def landed_as_served(adobe: AdobeSimulator, connector: Connector, job: Job, cont
         where: (len(body), hashlib.sha256(body).hexdigest()) for where, (_, body) in bodies.items()
     }
     return {status for status, _ in bodies.values()} == {200}
+
+
+def test_three_thousand_small_files_land_by_thirty_children(simulate: Simulate) -> None:
+    """Every one by a request of its own, a hundred in each child."""
+    adobe = simulate(profiles=9_000, files_per_batch=60, parts_per_file=50)
+    world = SimulatedWorld(connect(adobe))
+
+    world.run(world.start(vendor="adobe", action="segment-export", request=dict(TOGETHER)))
+
+    (record,) = world.records()
+    (job,) = adobe.jobs()
+    assert record.outcome is Outcome.SUCCEEDED
+    assert isinstance(record.work, Export)
+    assert record.work.plan
+    assert (record.work.plan.files, record.work.plan.items) == (3_000, 30)
+    served = sorted(part.sha256 for part in adobe.truth(job["id"]))
+    assert sorted(hashlib.sha256(body).hexdigest() for body in world.landed) == served
 
 
 # Logging in

@@ -29,7 +29,7 @@ from haul.errors import (
     VendorUnavailableError,
 )
 from haul.models.event import Outcome
-from haul.models.export import Contents, Download, Export, Format
+from haul.models.export import Contents, Format
 from haul.models.landed import LandedFile
 from haul.models.work import Job, JobStatus
 from haul.ports import Connector, Known, TakesLinks
@@ -42,7 +42,7 @@ from tests.fakes.clock import Clock, wait_until
 from tests.fakes.landing import FakeLanding
 from tests.fakes.secret import FakeSecret
 from tests.fakes.simulated import fetch, paced, secret_at, simulators
-from tests.fakes.world import World
+from tests.fakes.world import SimulatedWorld
 
 JSON = {"jobName": "nightly", "itemType": "Attendee", "contentType": "application/json"}
 CSV = {"jobName": "nightly", "itemType": "Attendee", "contentType": "text/plain", "rowHeader": True}
@@ -743,28 +743,9 @@ def test_what_is_no_link_is_refused_and_not_shown(liquid: LiquidSimulator, links
     assert "t0ps3cret" not in str(refused.value)
 
 
-class MailWorld(World):
-    """A world in which the vendor is LiquidAnalytics, down to the bytes of its files."""
-
-    def __init__(self, liquid: LiquidSimulator) -> None:
-        super().__init__()
-        self.liquid = connect(liquid)
-
-    def connect(self, vendor: str, connection: str, options: Mapping[str, Any]) -> Connector:
-        del vendor, connection, options
-        return self.liquid
-
-    def connector(self, of: Export | Download) -> Connector:
-        assert isinstance(self.liquid, TakesLinks)
-        return self.liquid.with_links(self.links[of.run_id]) if of.link else self.liquid
-
-    def _land_file(self, *given: Any, **named: Any) -> LandedFile:
-        return land_file(*given, **named)
-
-
 def test_a_run_whose_links_came_by_mail_is_published_by_a_rerun_with_them(simulate: Simulate) -> None:
     liquid = simulate("mail-only", files=2)
-    world = MailWorld(liquid)
+    world = SimulatedWorld(connect(liquid))
     request = {**JSON, "notificationEmail": "a@example.com"}
     world.run(world.start("attendees", vendor="liquid", request=request))
     (failed,) = world.records("attendees")
@@ -774,14 +755,13 @@ def test_a_run_whose_links_came_by_mail_is_published_by_a_rerun_with_them(simula
     world.run(world.rerun(failed, link=True))
 
     (record,) = world.records("attendees")
-    landed = [found.body for key, found in world.landing.objects.items() if key.startswith("raw/")]
     truth = [file.sha256 for file in liquid.truth(mail["jobId"]).values()]
     written = [world.store.get(key) for key in world.store.keys("")]
     told = f"{written} {list(world.landing.objects.values())} {world.notices} {world.executions}"
     assert failed.error is not None
     assert failed.error.name == "ResultByMailError"
     assert record.outcome is Outcome.SUCCEEDED
-    assert sorted(hashlib.sha256(body).hexdigest() for body in landed) == sorted(truth)
+    assert sorted(hashlib.sha256(body).hexdigest() for body in world.landed) == sorted(truth)
     assert len(liquid.jobs()) == 1
     assert not any(urlsplit(link).path in told or link in told for link in mail["links"])
     assert not world.links

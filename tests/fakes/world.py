@@ -25,7 +25,8 @@ from haul.models.landed import LandedFile
 from haul.models.ledger import RunRecord
 from haul.models.work import JobStatus, Work
 from haul.pacing import Pace
-from haul.ports import Connector, Execution, ExecutionState, Notice, OutOfTimeError, Site, Store
+from haul.ports import Connector, Execution, ExecutionState, Notice, OutOfTimeError, Site, Store, TakesLinks
+from haul.transfer.land import land_file
 from tests.fakes.landing import FakeLanding
 from tests.fakes.memory_store import Fault, FaultyStore, KilledError, MemoryStore
 from tests.fakes.vendor import FakeVendor, fake_land_file
@@ -334,3 +335,29 @@ class World:
 
 def _dump(export: Export) -> dict[str, Any]:
     return export.model_dump(mode="json", by_alias=True)
+
+
+class SimulatedWorld(World):
+    """A world with a real connector and the real transfer, down to the bytes of the files of a simulator."""
+
+    def __init__(self, connector: Connector) -> None:
+        super().__init__()
+        self._connector = connector
+
+    def connect(self, vendor: str, connection: str, options: Mapping[str, Any]) -> Connector:
+        del vendor, connection, options
+        return self._connector
+
+    def connector(self, of: Export | Download) -> Connector:
+        if not of.link:
+            return self._connector
+        assert isinstance(self._connector, TakesLinks)
+        return self._connector.with_links(self.links[of.run_id])
+
+    def _land_file(self, *given: Any, **named: Any) -> LandedFile:
+        return land_file(*given, **named)
+
+    @property
+    def landed(self) -> list[bytes]:
+        """Every file that landed, in no order."""
+        return [found.body for key, found in self.landing.objects.items() if key.startswith("raw/")]
