@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
 from infra.local.localstack import REGION, LocalStack
 
@@ -44,3 +45,19 @@ def s3(localstack: LocalStack) -> Iterator["S3Client"]:
     )
     yield client
     client.close()
+
+
+@pytest.fixture
+def aws_s3() -> Iterator["S3Client"]:
+    """A client of AWS's own S3, for what only that answers: nothing leaves it where `s3_stub` is asked for too."""
+    client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def s3_stub(aws_s3: "S3Client") -> Iterator[Stubber]:
+    """What `aws_s3` is answered, in order; all of it is to be asked for."""
+    with Stubber(aws_s3) as stub:
+        yield stub
+        stub.assert_no_pending_responses()

@@ -3,11 +3,9 @@
 import gzip
 import io
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
@@ -218,31 +216,17 @@ def test_what_unpacks_to_much_more_than_it_was_is_broken_off_in_between(inbox: I
 # What only AWS says
 
 
-@pytest.fixture
-def client() -> Iterator["S3Client"]:
-    made = boto3.client("s3", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def stub(client: "S3Client") -> Iterator[Stubber]:
-    with Stubber(client) as stubbed:
-        yield stubbed
-        stubbed.assert_no_pending_responses()
-
-
-def head(stub: Stubber, size: int = 6, **more: object) -> None:
+def head(s3_stub: Stubber, size: int = 6, **more: object) -> None:
     answer = {"ContentLength": size, "ETag": '"b1946ac9"', "VersionId": NAMED.version_id, **more}
     expected = {"Bucket": NAMED.bucket, "Key": KEY, "VersionId": NAMED.version_id}
-    stub.add_response("head_object", answer, expected)
+    s3_stub.add_response("head_object", answer, expected)
 
 
-def stretch(stub: Stubber, start: int, body: bytes, announced: int) -> None:
+def stretch(s3_stub: Stubber, start: int, body: bytes, announced: int) -> None:
     """Answer a read from `start`; it breaks off where fewer bytes come than are announced."""
     stream = StreamingBody(io.BytesIO(body), announced)
     expected = {"Bucket": NAMED.bucket, "Key": KEY, "VersionId": NAMED.version_id, "Range": f"bytes={start}-"}
-    stub.add_response("get_object", {"Body": stream}, expected)
+    s3_stub.add_response("get_object", {"Body": stream}, expected)
 
 
 @pytest.mark.parametrize(
@@ -257,13 +241,13 @@ def stretch(stub: Stubber, start: int, body: bytes, announced: int) -> None:
     ],
 )
 def test_what_s3_refuses_is_said_with_what_to_check(
-    client: "S3Client", stub: Stubber, answer: tuple[int, str], kind: type[HaulError], says: str
+    aws_s3: "S3Client", s3_stub: Stubber, answer: tuple[int, str], kind: type[HaulError], says: str
 ) -> None:
     status, code = answer
-    stub.add_client_error("head_object", code, http_status_code=status)
+    s3_stub.add_client_error("head_object", code, http_status_code=status)
 
     with pytest.raises(kind, match=says) as refused:
-        S3Source(NAMED, client)
+        S3Source(NAMED, aws_s3)
 
     assert f"s3://acme-inbox/{KEY} version 3HL4kqtJlcpXroDTDmJ" in str(refused.value)
 
@@ -277,64 +261,66 @@ def test_what_s3_refuses_is_said_with_what_to_check(
     ],
 )
 def test_what_s3_has_against_a_look_is_said_by_a_read(
-    client: "S3Client", stub: Stubber, code: str, kind: type[HaulError], says: str
+    aws_s3: "S3Client", s3_stub: Stubber, code: str, kind: type[HaulError], says: str
 ) -> None:
     """The answer to HEAD has no body, so 400 may be anything."""
-    stub.add_client_error("head_object", "400", http_status_code=400)
-    stub.add_client_error("get_object", code, http_status_code=400)
+    s3_stub.add_client_error("head_object", "400", http_status_code=400)
+    s3_stub.add_client_error("get_object", code, http_status_code=400)
 
     with pytest.raises(kind, match=says):
-        S3Source(NAMED, client)
+        S3Source(NAMED, aws_s3)
 
 
-def test_an_archived_object_is_to_be_restored(client: "S3Client", stub: Stubber) -> None:
-    head(stub, StorageClass="GLACIER")
+def test_an_archived_object_is_to_be_restored(aws_s3: "S3Client", s3_stub: Stubber) -> None:
+    head(s3_stub, StorageClass="GLACIER")
 
     with pytest.raises(SourceNotReadableError, match="archive"):
-        S3Source(NAMED, client)
+        S3Source(NAMED, aws_s3)
 
 
-def test_a_restored_object_is_read(client: "S3Client", stub: Stubber) -> None:
-    head(stub, StorageClass="GLACIER", Restore='ongoing-request="false", expiry-date="Fri, 27 Nov 2026 00:00:00 GMT"')
+def test_a_restored_object_is_read(aws_s3: "S3Client", s3_stub: Stubber) -> None:
+    head(
+        s3_stub, StorageClass="GLACIER", Restore='ongoing-request="false", expiry-date="Fri, 27 Nov 2026 00:00:00 GMT"'
+    )
 
-    assert S3Source(NAMED, client).size == 6
-
-
-def test_a_connection_that_breaks_is_made_anew_from_where_it_broke(client: "S3Client", stub: Stubber) -> None:
-    head(stub)
-    stretch(stub, 0, b"abc", 6)
-    stretch(stub, 3, b"", 3)
-    stretch(stub, 3, b"d", 3)
-    stretch(stub, 4, b"ef", 2)
-
-    assert b"".join(S3Source(NAMED, client).chunks()) == b"abcdef"
+    assert S3Source(NAMED, aws_s3).size == 6
 
 
-def test_a_connection_that_breaks_again_and_again_is_given_up(client: "S3Client", stub: Stubber) -> None:
-    head(stub)
-    stretch(stub, 0, b"abc", 6)
-    stretch(stub, 3, b"", 3)
-    stretch(stub, 3, b"", 3)
+def test_a_connection_that_breaks_is_made_anew_from_where_it_broke(aws_s3: "S3Client", s3_stub: Stubber) -> None:
+    head(s3_stub)
+    stretch(s3_stub, 0, b"abc", 6)
+    stretch(s3_stub, 3, b"", 3)
+    stretch(s3_stub, 3, b"d", 3)
+    stretch(s3_stub, 4, b"ef", 2)
+
+    assert b"".join(S3Source(NAMED, aws_s3).chunks()) == b"abcdef"
+
+
+def test_a_connection_that_breaks_again_and_again_is_given_up(aws_s3: "S3Client", s3_stub: Stubber) -> None:
+    head(s3_stub)
+    stretch(s3_stub, 0, b"abc", 6)
+    stretch(s3_stub, 3, b"", 3)
+    stretch(s3_stub, 3, b"", 3)
 
     with pytest.raises(LedgerBusyError, match="IncompleteReadError"):
-        b"".join(S3Source(NAMED, client).chunks())
+        b"".join(S3Source(NAMED, aws_s3).chunks())
 
 
-def test_an_object_that_goes_away_while_it_is_read_is_gone(client: "S3Client", stub: Stubber) -> None:
-    head(stub)
-    stretch(stub, 0, b"abc", 6)
-    stub.add_client_error("get_object", "NoSuchVersion", http_status_code=404, expected_params=None)
+def test_an_object_that_goes_away_while_it_is_read_is_gone(aws_s3: "S3Client", s3_stub: Stubber) -> None:
+    head(s3_stub)
+    stretch(s3_stub, 0, b"abc", 6)
+    s3_stub.add_client_error("get_object", "NoSuchVersion", http_status_code=404, expected_params=None)
 
     with pytest.raises(SourceGoneError):
-        b"".join(S3Source(NAMED, client).chunks())
+        b"".join(S3Source(NAMED, aws_s3).chunks())
 
 
 def test_a_key_that_is_encrypted_with_a_key_we_may_not_use_is_said_when_it_is_read(
-    client: "S3Client", stub: Stubber
+    aws_s3: "S3Client", s3_stub: Stubber
 ) -> None:
     """S3 may answer HEAD without the key."""
-    head(stub)
-    stub.add_client_error(
+    head(s3_stub)
+    s3_stub.add_client_error(
         "get_object",
         "AccessDenied",
         http_status_code=403,
@@ -347,14 +333,14 @@ def test_a_key_that_is_encrypted_with_a_key_we_may_not_use_is_said_when_it_is_re
     )
 
     with pytest.raises(SourceNotReadableError, match="KMS key"):
-        open_source([NAMED], {}, client)
+        open_source([NAMED], {}, aws_s3)
 
 
-def test_s3_that_cannot_be_reached_is_tried_again_later(monkeypatch: pytest.MonkeyPatch, client: "S3Client") -> None:
+def test_s3_that_cannot_be_reached_is_tried_again_later(monkeypatch: pytest.MonkeyPatch, aws_s3: "S3Client") -> None:
     def unreachable(**_: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://s3.example.com")
 
-    monkeypatch.setattr(client, "head_object", unreachable)
+    monkeypatch.setattr(aws_s3, "head_object", unreachable)
 
     with pytest.raises(LedgerBusyError, match="EndpointConnectionError"):
-        S3Source(NAMED, client)
+        S3Source(NAMED, aws_s3)

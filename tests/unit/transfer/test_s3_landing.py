@@ -1,11 +1,10 @@
 """What S3 answers, in our words. That S3 itself refuses what is wrong is shown on LocalStack, in tests/flow."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.stub import Stubber
@@ -33,22 +32,8 @@ CALLS: dict[str, tuple[str, Callable[[S3Landing], object]]] = {
 
 
 @pytest.fixture
-def client() -> "Iterator[S3Client]":
-    made = boto3.client("s3", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def s3(client: "S3Client") -> Iterator[Stubber]:
-    with Stubber(client) as stub:
-        yield stub
-        stub.assert_no_pending_responses()
-
-
-@pytest.fixture
-def landing(client: "S3Client") -> S3Landing:
-    return S3Landing("acme-landing", client)
+def landing(aws_s3: "S3Client") -> S3Landing:
+    return S3Landing("acme-landing", aws_s3)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -67,10 +52,10 @@ def landing(client: "S3Client") -> S3Landing:
     ],
 )
 def test_a_refusal_says_what_to_check(
-    s3: Stubber, landing: S3Landing, *, call: str, code: str, status: int, error: type[HaulError], says: str
+    s3_stub: Stubber, landing: S3Landing, *, call: str, code: str, status: int, error: type[HaulError], says: str
 ) -> None:
     operation, act = CALLS[call]
-    s3.add_client_error(operation, code, "Secret words of S3", status)
+    s3_stub.add_client_error(operation, code, "Secret words of S3", status)
 
     with pytest.raises(error, match=says) as caught:
         act(landing)
@@ -87,41 +72,43 @@ def test_a_refusal_says_what_to_check(
         EndpointConnectionError(endpoint_url="https://s3"),
     ],
 )
-def test_no_answer_is_a_reason_to_try_again(client: "S3Client", call: str, failure: Exception) -> None:
+def test_no_answer_is_a_reason_to_try_again(aws_s3: "S3Client", call: str, failure: Exception) -> None:
     def silent(**_: Any) -> None:
         raise failure
 
-    client.meta.events.register("before-send.s3", silent)
+    aws_s3.meta.events.register("before-send.s3", silent)
 
     with pytest.raises(LedgerBusyError, match=f"{KEY}: {type(failure).__name__}"):
-        CALLS[call][1](S3Landing("acme-landing", client))
+        CALLS[call][1](S3Landing("acme-landing", aws_s3))
 
 
-def test_an_upload_that_has_ended_has_no_parts(s3: Stubber, landing: S3Landing) -> None:
-    s3.add_client_error("list_parts", "NoSuchUpload", "", 404)
+def test_an_upload_that_has_ended_has_no_parts(s3_stub: Stubber, landing: S3Landing) -> None:
+    s3_stub.add_client_error("list_parts", "NoSuchUpload", "", 404)
 
     assert landing.parts(KEY, "1") is None
 
 
-def test_the_parts_of_an_upload_come_in_pages(s3: Stubber, landing: S3Landing) -> None:
+def test_the_parts_of_an_upload_come_in_pages(s3_stub: Stubber, landing: S3Landing) -> None:
     for number, more in ((1, True), (2, False)):
         found = {"PartNumber": number, "ETag": f'"{number}"', "Size": 3, "ChecksumCRC64NVME": SUM}
-        s3.add_response("list_parts", {"Parts": [found], "IsTruncated": more, "NextPartNumberMarker": number})
+        s3_stub.add_response("list_parts", {"Parts": [found], "IsTruncated": more, "NextPartNumberMarker": number})
 
     assert landing.parts(KEY, "1") == [PART, replace(PART, number=2, etag='"2"')]
 
 
-def test_an_upload_that_has_ended_is_aborted_already(s3: Stubber, landing: S3Landing) -> None:
-    s3.add_client_error("abort_multipart_upload", "NoSuchUpload", "", 404)
+def test_an_upload_that_has_ended_is_aborted_already(s3_stub: Stubber, landing: S3Landing) -> None:
+    s3_stub.add_client_error("abort_multipart_upload", "NoSuchUpload", "", 404)
 
     landing.abort(KEY, "1")
 
 
 @pytest.mark.parametrize(("code", "status"), [("NoSuchUpload", 404), ("InternalError", 500), ("SlowDown", 503)])
-def test_a_lost_reply_to_the_completion_is_found_out(s3: Stubber, landing: S3Landing, code: str, status: int) -> None:
+def test_a_lost_reply_to_the_completion_is_found_out(
+    s3_stub: Stubber, landing: S3Landing, code: str, status: int
+) -> None:
     """The object has our size and checksum: it is ours."""
-    s3.add_client_error("complete_multipart_upload", code, "", status)
-    s3.add_response("head_object", {"ContentLength": 3, "ChecksumCRC64NVME": SUM, "VersionId": "v7"})
+    s3_stub.add_client_error("complete_multipart_upload", code, "", status)
+    s3_stub.add_response("head_object", {"ContentLength": 3, "ChecksumCRC64NVME": SUM, "VersionId": "v7"})
 
     assert landing.complete(KEY, "1", [PART], checksum=SUM) == "v7"
 
@@ -135,20 +122,22 @@ def test_a_lost_reply_to_the_completion_is_found_out(s3: Stubber, landing: S3Lan
         None,
     ],
 )
-def test_another_object_is_not_taken_for_ours(s3: Stubber, landing: S3Landing, head: dict[str, Any] | None) -> None:
-    s3.add_client_error("complete_multipart_upload", "NoSuchUpload", "", 404)
+def test_another_object_is_not_taken_for_ours(
+    s3_stub: Stubber, landing: S3Landing, head: dict[str, Any] | None
+) -> None:
+    s3_stub.add_client_error("complete_multipart_upload", "NoSuchUpload", "", 404)
     if head is None:
-        s3.add_client_error("head_object", "404", "", 404)
+        s3_stub.add_client_error("head_object", "404", "", 404)
     else:
-        s3.add_response("head_object", head)
+        s3_stub.add_response("head_object", head)
 
     with pytest.raises(LedgerBusyError, match="NoSuchUpload"):
         landing.complete(KEY, "1", [PART], checksum=SUM)
 
 
-def test_the_completion_tells_s3_what_to_check(s3: Stubber, landing: S3Landing) -> None:
+def test_the_completion_tells_s3_what_to_check(s3_stub: Stubber, landing: S3Landing) -> None:
     parts = [{"PartNumber": 1, "ETag": '"1"', "ChecksumCRC64NVME": SUM}]
-    s3.add_response(
+    s3_stub.add_response(
         "complete_multipart_upload",
         {"VersionId": "v1"},
         {
@@ -166,21 +155,21 @@ def test_the_completion_tells_s3_what_to_check(s3: Stubber, landing: S3Landing) 
 
 
 @pytest.mark.parametrize("version", [{}, {"VersionId": "null"}])
-def test_a_bucket_without_versions_has_none(s3: Stubber, landing: S3Landing, version: dict[str, str]) -> None:
-    s3.add_response("put_object", version)
+def test_a_bucket_without_versions_has_none(s3_stub: Stubber, landing: S3Landing, version: dict[str, str]) -> None:
+    s3_stub.add_response("put_object", version)
 
     assert landing.put(KEY, b"", checksum=SUM, content_type="text/csv") is None
 
 
-def test_what_is_not_there_is_none(s3: Stubber, landing: S3Landing) -> None:
-    s3.add_client_error("head_object", "404", "", 404)
-    s3.add_client_error("get_object", "NoSuchKey", "", 404)
+def test_what_is_not_there_is_none(s3_stub: Stubber, landing: S3Landing) -> None:
+    s3_stub.add_client_error("head_object", "404", "", 404)
+    s3_stub.add_client_error("get_object", "NoSuchKey", "", 404)
 
     assert landing.head(KEY) is None
     assert landing.read(KEY) is None
 
 
-def test_a_head_has_the_checksum_of_the_whole_object(s3: Stubber, landing: S3Landing) -> None:
-    s3.add_response("head_object", {"ContentLength": 3, "VersionId": "v1", "ChecksumCRC64NVME": SUM})
+def test_a_head_has_the_checksum_of_the_whole_object(s3_stub: Stubber, landing: S3Landing) -> None:
+    s3_stub.add_response("head_object", {"ContentLength": 3, "VersionId": "v1", "ChecksumCRC64NVME": SUM})
 
     assert landing.head(KEY) == ObjectHead(bytes=3, version_id="v1", checksum=SUM)
